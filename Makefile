@@ -1,0 +1,48 @@
+# Every target sets up what it needs by itself; needed beforehand are only Python 3.11 to 3.13, make and git.
+PYTHON ?= python3
+READY := .venv/.ready
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro demo test test-fast lint format lock clean-work
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: $(READY) ## create .venv from requirements.lock (once; the other targets do it by themselves)
+
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); \
+	    sys.exit(None if ok else "make: error: $(PYTHON) is Python %d.%d; 3.11 to 3.13 is needed: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	touch $@
+
+repro: $(READY) ## run the pipeline: whatever is not up to date
+	dvc repro
+
+demo: $(READY) ## run the whole pipeline small, in a scratch copy, without network
+	python -m tests.demo
+
+test: lint ## lint and all tests
+	pytest
+
+test-fast: lint ## lint and the tests that take under ten seconds each
+	pytest -m "not slow"
+
+lint: $(READY)
+	ruff check
+	ruff format --check
+
+format: $(READY) ## format the code and mend what the linter can
+	ruff check --fix
+	ruff format
+
+lock: $(READY) ## pin the newest packages that pyproject.toml admits
+	python -m pip install --quiet --disable-pip-version-check uv
+	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --upgrade \
+	    --no-emit-index-url --no-emit-find-links --no-header --no-annotate --output-file requirements.lock
+
+clean-work: ## delete downloads and unfinished work (not DVC's cache)
+	rm -rf .work

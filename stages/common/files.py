@@ -1,0 +1,64 @@
+"""Writing outputs: whole or not at all, and the same bytes for the same content."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+@contextmanager
+def whole_file(path: Path | str) -> Iterator[Path]:
+    """Yield a path to write to, which becomes `path` only if the block ends without an exception.
+
+    The suffix stays the same, because Keras and matplotlib choose the format by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".unfinished-{path.name}")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path | str) -> Iterator[Path]:
+    """Yield an empty folder, which becomes `path` only if the block ends without an exception."""
+    path = Path(path)
+    unfinished = path.with_name(f".unfinished-{path.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(unfinished, path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def write_json(path: Path | str, content: dict[str, Any]) -> None:
+    """Write `content` with sorted keys, so that a diff shows only what changed."""
+    with whole_file(path) as unfinished:
+        unfinished.write_text(
+            json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+        )
+
+
+def read_json(path: Path | str) -> dict[str, Any]:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_yaml(path: Path | str, content: dict[str, Any]) -> None:
+    with whole_file(path) as unfinished:
+        unfinished.write_text(yaml.safe_dump(content, sort_keys=True), encoding="utf-8")
+
+
+def read_yaml(path: Path | str) -> dict[str, Any]:
+    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))

@@ -1,0 +1,66 @@
+"""Import Keras through this module: it prepares the machine's settings before Keras loads.
+
+    from stages.common.keras_setup import keras
+
+Which backend, device and threads do the work is the machine's affair, not a param: the environment
+decides (KERAS_BACKEND, CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS, ...), with defaults for a CPU.
+TF_CPP_MIN_LOG_LEVEL=0 brings TensorFlow's own messages back.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+QUIET = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# On a CPU without AVX-512 TensorFlow leaves oneDNN off; it reads this when it is imported.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@contextmanager
+def _without_native_messages() -> Iterator[None]:
+    """Hold back what native code writes to standard error, unless the block fails.
+
+    While it is being loaded, TensorFlow writes notices that no log level suppresses.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(terminal, held.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+if QUIET:
+    with _without_native_messages():
+        import keras
+else:
+    import keras
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and the backend."""
+    keras.utils.set_random_seed(seed)
+
+
+def use_deterministic_operations() -> None:
+    """From here on, the same inputs give the same bits, run after run on one machine."""
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    elif keras.config.backend() == "torch":
+        import torch
+
+        torch.use_deterministic_algorithms(True, warn_only=True)

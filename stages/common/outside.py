@@ -1,0 +1,112 @@
+"""Files from outside: the mirror first, then their public homes; used only if the sum is right.
+
+The environment variable FASHION_MIRROR names a folder, or the base URL of a web server, that holds
+the same files. It is no param, because it cannot change a result.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch
+import requests
+
+from stages.common.command import InputError
+
+DOWNLOADS = Path(".work/downloads")
+WAYS_OUT = (
+    "three ways out: connect to the network; set FASHION_MIRROR to a folder or a base URL that has "
+    "the file; or run `make demo`, which needs neither"
+)
+
+
+@dataclass(frozen=True)
+class OutsideFile:
+    """A file by its name, the same in every place, and a pinned sum, `sha256:...` or `md5:...`."""
+
+    name: str
+    sum: str
+
+
+def fetch(alternatives: tuple[OutsideFile, ...], homes: tuple[str, ...]) -> Path:
+    """The path of a checked local copy of the first of `alternatives` that can be had.
+
+    A file in a mirror folder is used where it lies. A download shows its progress, is tried three
+    times, and is kept in `.work/downloads` for the next call.
+
+    Args:
+        alternatives: files any of which will do. Those of one name differ in their container, and
+            each is accepted under that name.
+        homes: base URLs, tried in this order after the mirror.
+
+    Raises:
+        InputError: none is to be had, or what is there is another file.
+    """
+    sums: dict[str, list[str]] = {}
+    for file in alternatives:
+        sums.setdefault(file.name, []).append(file.sum)
+
+    mirror = os.environ.get("FASHION_MIRROR", "")
+    if mirror and "://" not in mirror:
+        folder = Path(mirror).expanduser()
+        if not folder.is_dir():
+            raise InputError(
+                f"FASHION_MIRROR is {mirror!r}, which is no folder here; correct it, or unset it"
+            )
+        for name, accepted in sums.items():
+            if (folder / name).is_file():
+                _check(folder / name, accepted)
+                return folder / name
+        print(f"{' or '.join(sums)} is not in the mirror {mirror}; trying its public home")
+    failures = []
+    for base in (mirror, *homes) if "://" in mirror else homes:
+        for name, accepted in sums.items():
+            try:
+                return _download(base, name, accepted)
+            except requests.exceptions.RequestException as error:
+                failures.append(f"{base} ({type(error).__name__})")
+    places = " or ".join(dict.fromkeys(failures))
+    raise InputError(f"cannot fetch {' or '.join(sums)} from {places}; {WAYS_OUT}")
+
+
+def _download(base: str, name: str, accepted: list[str]) -> Path:
+    kept = DOWNLOADS / name
+    if kept.is_file() and _has_one_of(kept, accepted):
+        return kept
+    download = pooch.HTTPDownloader(progressbar=True, timeout=30)
+
+    def download_and_check(url: str, output_file: str, source: pooch.Pooch) -> None:
+        download(url, output_file, source)
+        _check(Path(output_file), accepted, origin=url)
+
+    kept.unlink(missing_ok=True)
+    source = pooch.create(
+        DOWNLOADS,
+        base_url="",
+        # No sum here: Pooch takes one a file, and says of a wrong one only that it differs.
+        registry={name: None},
+        urls={name: f"{base.rstrip('/')}/{name}"},
+        retry_if_failed=2,
+    )
+    return Path(source.fetch(name, downloader=download_and_check))
+
+
+def _has_one_of(path: Path, accepted: list[str]) -> bool:
+    return any(pooch.hashes.hash_matches(path, pinned) for pinned in accepted)
+
+
+def _check(path: Path, accepted: list[str], origin: str | None = None) -> None:
+    """Raise an `InputError` unless `path`, which came from `origin`, has one of the sums."""
+    if _has_one_of(path, accepted):
+        return
+    with path.open("rb") as file:
+        beginning = file.read(256).lstrip().lower()
+    if beginning.startswith((b"<!doctype", b"<html", b"<?xml")):
+        what = "is a web page, not the file (an error page, or a proxy's?)"
+    elif not beginning:
+        what = "is empty"
+    else:
+        algorithm = accepted[0].partition(":")[0]
+        found = pooch.file_hash(path, algorithm)
+        what = f"is another file: its sum is {algorithm}:{found}, where {accepted[0]} is pinned"
+    raise InputError(f"{origin or path} {what}; replace it, or take another mirror")

@@ -1,0 +1,91 @@
+"""The whole pipeline, small, in a scratch copy of the project: `python -m tests.demo [FOLDER]`.
+
+It takes scikit-learn's digits and random weights, which need no network, and numbers small enough
+for a few minutes on two cores. The copy has the working tree's files as they are, and none of them
+is changed.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+DEFAULT_FOLDER = ROOT / ".work" / "demo"
+WRITTEN_BY_STAGES = ("dvc.lock", "metrics/", "plots/", "models/lenet/")
+
+CHANGES = {
+    "data.source": "digits",
+    "tune.max_epochs": 2,
+    "tune.factor": 2,
+    "tune.units": {"min": 32, "max": 256, "step": 8},
+    "cv.folds": [1, 2],
+    "lenet.study.epochs": 2,
+    "backbone.resnet50.weights": "random",
+    "backbone.resnet50.layer": "conv2_block3_out",
+    "backbone.vgg16.weights": "random",
+    "backbone.vgg16.layer": "block3_pool",
+    "resnet.study.epochs": 2,
+    "vgg.study.epochs": 2,
+    "vgg.study.dense_units": 256,
+}
+
+
+def copy_project(folder: Path, changes: dict[str, Any] | None = None) -> None:
+    """Make `folder` a fresh repository of the project, without what stages wrote.
+
+    Args:
+        changes: new values for params, by their dotted name.
+    """
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file() and not name.startswith(WRITTEN_BY_STAGES):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    set_params(folder, changes or {})
+
+
+def set_params(folder: Path, changes: dict[str, Any]) -> None:
+    """Change params of the project in `folder`, by their dotted name."""
+    path = folder / "params.yaml"
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for name, value in changes.items():
+        section = params
+        *parents, key = name.split(".")
+        for parent in parents:
+            section = section[parent]
+        section[key] = value
+    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+
+def dvc(
+    folder: Path, *arguments: str, check: bool = True, **options: Any
+) -> subprocess.CompletedProcess:
+    """Run DVC in `folder` with this interpreter's own programs first on the path."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "GIT_CEILING_DIRECTORIES": str(folder.parent),
+    }
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, check=check, **options)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_FOLDER
+    copy_project(folder, CHANGES)
+    finished = dvc(folder, "repro", check=False)
+    if finished.returncode:
+        sys.exit(finished.returncode)
+    print(f"\nEverything that the demo wrote is in {folder}")
+
+
+if __name__ == "__main__":
+    main()
