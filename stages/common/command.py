@@ -9,7 +9,7 @@ class InputError(Exception):
     """The user's input is wrong. The message says what, where, and what to do about it."""
 
 
-def run(main: Callable[..., None], **arguments: type) -> None:
+def run(main: Callable[..., object], **arguments: type) -> None:
     """Call `main` with the positional command line `arguments` (name=type).
 
     An `InputError` ends the process with exit status 1 and one line on standard error. Any other

@@ -1,7 +1,8 @@
 """What `params.yaml` may say: every key, its type and its range.
 
 Each stage reads and checks the whole file, so that a slip anywhere is found by the first stage that
-runs and not hours later; `dvc.yaml` names the keys that the stage goes on to use.
+runs and not hours later; `dvc.yaml` names the keys that the stage goes on to use. DVC itself passes
+over a key that no stage declares: `python -m stages.common.params` checks the file when nothing runs.
 """
 
 import re
@@ -20,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from stages.common.command import InputError
+from stages.common.command import InputError, run
 
 
 def _number_from_text(value: Any) -> Any:
@@ -31,6 +32,8 @@ def _number_from_text(value: Any) -> Any:
 
 
 def _numbered_from_one(folds: list[int]) -> list[int]:
+    if len(folds) < 2:
+        raise ValueError("must have two folds or more, as in [1, 2]")
     if folds != list(range(1, len(folds) + 1)):
         raise ValueError("must number the folds from 1, without gaps, as in [1, 2, 3]")
     return folds
@@ -88,7 +91,7 @@ class Tune(Section):
 
 
 class CrossValidation(Section):
-    folds: Annotated[list[int], Field(min_length=2), AfterValidator(_numbered_from_one)]
+    folds: Annotated[list[int], AfterValidator(_numbered_from_one)]
 
 
 class LenetRecipe(Section):
@@ -212,3 +215,7 @@ def _lines(path: Path, error: ValidationError) -> list[str]:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+if __name__ == "__main__":
+    run(load)

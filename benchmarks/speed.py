@@ -1,0 +1,128 @@
+"""What the speed claims rest on: `python -m benchmarks.speed [NAME ...] [--rounds N]`.
+
+Each rival does the same work in a process of its own; the rivals take turns, so that a machine
+whose speed drifts is fair to all; a first pass is not counted; what is printed is images a second,
+the median of the rounds, and the median of the rounds' ratios to the pipeline. Random images of the
+real shapes: speed does not depend on what is in them.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+PIPELINE = "pipeline"
+# TensorFlow's own choice for oneDNN depends on the processor, so both are named.
+RIVALS = {
+    PIPELINE: {},
+    "Keras's defaults, oneDNN on": {"TF_ENABLE_ONEDNN_OPTS": "1"},
+    "Keras's defaults, oneDNN off": {"TF_ENABLE_ONEDNN_OPTS": "0"},
+}
+
+
+def lenet(pipeline: bool) -> tuple[int, Callable[[], None]]:
+    """Training LeNet-5 with 248 units at batch 64."""
+    from stages.common import lenet
+    from stages.common.keras_setup import use_deterministic_operations
+
+    x, y = arrays(64 * 100, (28, 28, 1))
+    model = lenet.build(248, 0.001)
+    if pipeline:
+        use_deterministic_operations()
+    return len(x), lambda: model.fit(x, y, batch_size=64, verbose=0)
+
+
+def vgg_head(pipeline: bool) -> tuple[int, Callable[[], None]]:
+    """Training VGG16's head of two layers of 4096 on cached features at batch 64."""
+    from stages.common import params, transfer
+    from stages.common.keras_setup import keras, use_deterministic_operations
+
+    x, y = arrays(64 * 40, (1, 1, 512))
+    recipe = params.load().vgg["study"]
+    model = transfer.build_head(x.shape[1:], recipe, "vgg")
+    if pipeline:
+        use_deterministic_operations()
+    else:
+        model.compile(keras.optimizers.Adam(), "categorical_crossentropy", metrics=["accuracy"])
+    return len(x), lambda: model.fit(x, y, batch_size=64, verbose=0)
+
+
+def vgg_features(pipeline: bool) -> tuple[int, Callable[[], None]]:
+    """VGG16's features of 48x48 images."""
+    from stages.common.keras_setup import keras
+
+    if pipeline:
+        from stages import features
+        from stages.common import backbone
+
+        extractor = backbone.build("vgg16", "block5_pool", 48)
+        batch = features.BATCH
+    else:
+        extractor = keras.applications.VGG16(
+            weights=None, include_top=False, input_shape=(48, 48, 3)
+        )
+        batch = 32
+    x, _ = arrays(400, (48, 48, 3))
+    return len(x), lambda: extractor.predict(x, batch_size=batch, verbose=0)
+
+
+def arrays(rows: int, shape: tuple[int, ...]):
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    labels = np.eye(10, dtype=np.float32)[random.integers(0, 10, rows)]
+    return random.random((rows, *shape), np.float32), labels
+
+
+WORK = {"lenet": lenet, "vgg_head": vgg_head, "vgg_features": vgg_features}
+
+
+def child(name: str, rival: str) -> None:
+    rows, work = WORK[name](rival == PIPELINE)
+    work()
+    started = time.perf_counter()
+    work()
+    print(json.dumps(rows / (time.perf_counter() - started)))
+
+
+def measure(name: str, rival: str) -> float:
+    environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
+    command = [sys.executable, "-m", "benchmarks.speed", "--child", name, rival]
+    run = subprocess.run(
+        command, env=environment | RIVALS[rival], check=True, capture_output=True, text=True
+    )
+    return float(run.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(WORK)}; all if none is given")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        child(*arguments.child)
+        return
+    if unknown := set(arguments.names) - set(WORK):
+        parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(WORK)}")
+    for name in arguments.names or WORK:
+        print(f"\n{WORK[name].__doc__} Images a second, {arguments.rounds} rounds:")
+        rounds = [
+            {rival: measure(name, rival) for rival in RIVALS} for _ in range(arguments.rounds)
+        ]
+        for rival in RIVALS:
+            rates = [rates[rival] for rates in rounds]
+            ratios = [rates[PIPELINE] / rates[rival] for rates in rounds]
+            print(
+                f"  {rival:30}{statistics.median(rates):8,.0f}   ({min(rates):,.0f} to "
+                f"{max(rates):,.0f});  pipeline is {statistics.median(ratios):.2f} times as fast",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""The whole pipeline, run small: what it writes, that it repeats itself, and that it survives."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from stages.common import images, published, results
+from stages.common.files import read_json
+from tests import demo
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the demo has run, without network and without a mirror."""
+    folder = tmp_path_factory.mktemp("demo") / "first"
+    environment = {key: value for key, value in os.environ.items() if key != "FASHION_MIRROR"}
+    # A proxy that is not there: whatever asked for the network would fail.
+    environment |= {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    command = [sys.executable, "-m", "tests.demo", str(folder)]
+    run = subprocess.run(
+        command, cwd=demo.ROOT, env=environment, check=False, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    (folder / "demo.log").write_text(run.stdout)
+    return folder
+
+
+@pytest.fixture
+def scratch(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished demo that a test may change."""
+    return shutil.copytree(finished, tmp_path / "scratch", symlinks=True)
+
+
+def ran(output: str) -> list[str]:
+    return re.findall(r"Running stage '(.*)'", output)
+
+
+def repro(folder: Path, *arguments: str) -> str:
+    return demo.dvc(folder, "repro", *arguments, capture_output=True, text=True).stdout
+
+
+def test_the_demo_runs_every_stage_and_ends_with_the_table(finished):
+    log = (finished / "demo.log").read_text()
+    assert {name.partition("@")[0] for name in ran(log)} == {
+        *("ingest", "clean", "eda", "encode", "tune", "cv_lenet"),
+        *("weights", "features", "resnet", "vgg", "compare"),
+    }
+    table = log[log.index("Running stage 'compare'") :]
+    for model in ("LeNet-5", "ResNet50", "VGG16"):
+        assert model in table
+    assert "digits, not Fashion-MNIST" in table
+    assert "Random weights" in table
+
+
+def test_the_demo_leaves_the_users_files_alone(finished):
+    status = ["git", "status", "--porcelain", "--ignored", "params.yaml", "dvc.lock", "metrics"]
+    before = subprocess.run(status, cwd=demo.ROOT, capture_output=True, check=True).stdout
+    assert yaml.safe_load((finished / "params.yaml").read_text())["data"]["source"] == "digits"
+    assert yaml.safe_load((demo.ROOT / "params.yaml").read_text())["data"]["source"] != "digits"
+    demo.copy_project(finished.parent / "untouched", demo.CHANGES)
+    after = subprocess.run(status, cwd=demo.ROOT, capture_output=True, check=True).stdout
+    assert before == after
+
+
+def test_a_second_run_from_nothing_gives_the_same_hashes(finished):
+    second = finished.parent / "a folder of another name"
+    demo.copy_project(second, demo.CHANGES)
+    repro(second, "--no-run-cache", "--force")
+    locks = [(folder / "dvc.lock").read_text() for folder in (finished, second)]
+    assert locks[0] == locks[1]
+
+
+def test_nothing_runs_when_nothing_has_changed(finished):
+    started = time.monotonic()
+    assert ran(repro(finished)) == []
+    assert time.monotonic() - started < 5
+
+
+def test_a_finished_fold_is_not_trained_again_after_a_kill(scratch):
+    demo.set_params(scratch, {"lenet.study.epochs": 3})
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro"],
+        cwd=scratch,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    for line in killed.stdout:
+        if line.startswith("lenet:") and (scratch / "metrics/lenet/study-1.csv").exists():
+            lines = (scratch / "metrics/lenet/study-1.csv").read_text().splitlines()
+            if len(lines) == 1 + 3 and not (scratch / "metrics/lenet/study-2.csv").exists():
+                os.killpg(killed.pid, signal.SIGKILL)
+                break
+    killed.wait()
+    assert killed.returncode == -signal.SIGKILL
+    assert ran(repro(scratch)) == ["cv_lenet@study-2", "compare"]
+
+
+def test_a_heads_width_retrains_that_head_only(scratch):
+    demo.set_params(scratch, {"vgg.study.dense_units": 64})
+    assert ran(repro(scratch)) == ["vgg@study", "compare"]
+
+
+def test_compare_runs_in_a_clone_without_the_cache(scratch):
+    for path in ("data/raw", "data/clean", "data/encoded", "data/features", ".dvc/cache"):
+        shutil.rmtree(scratch / path)
+    for path in (scratch / "models").rglob("*.keras"):
+        path.unlink()
+    (scratch / "metrics/compare.json").unlink()
+    assert ran(repro(scratch, "--allow-missing", "--no-run-cache", "compare")) == ["compare"]
+
+
+def test_results_put_every_number_of_the_study_beside_ours(finished):
+    table = pd.read_csv(finished / "plots/compare/results.csv")
+    stated = {score for scores in published.STUDY.values() for score in scores.values()}
+    # The demo has two of the study's five folds.
+    missing = {published.STUDY["lenet"][f"fold {fold}, test"] for fold in (3, 4, 5)}
+    shown = table.dropna(subset="study_loss")
+    pairs = set(zip(shown["study_loss"], shown["study_accuracy"], strict=True))
+    assert pairs == {tuple(score) for score in stated - missing}
+    assert table[["loss", "accuracy"]].notna().all(axis=None)
+
+
+def test_metrics_are_flat_numbers(finished):
+    for path in (finished / "metrics").rglob("*.json"):
+        for key, value in read_json(path).items():
+            assert "." not in key
+            assert isinstance(value, (int, float)), (path, key)
+
+
+def test_confusion_tables_have_a_row_for_each_test_image(finished, monkeypatch):
+    monkeypatch.chdir(finished)
+    test = images.load("data/clean", "test")
+    names = np.array(images.class_names("digits"))
+    for path in Path("plots/compare/confusion").iterdir():
+        table = pd.read_csv(path)
+        assert list(table["actual"]) == list(names[test.labels])
+        assert set(table["predicted"]) <= set(names)
+
+
+@pytest.mark.parametrize("name", ["lenet/study-1", "lenet/study-2", "resnet/study", "vgg/study"])
+def test_a_saved_model_takes_raw_images_and_repeats_the_probabilities(finished, monkeypatch, name):
+    from stages.common.keras_setup import keras
+
+    monkeypatch.chdir(finished)
+    model = keras.saving.load_model(f"models/{name}.keras")
+    raw = images.load("data/clean", "test").images
+    found = model.predict(np.asarray(raw), verbose=0)
+    # Those on disk are float16, which is good for three decimals.
+    np.testing.assert_allclose(found, results.load(name).probabilities, atol=1e-3)
+
+
+@pytest.mark.parametrize(("head", "backbone"), [("resnet", "resnet50"), ("vgg", "vgg16")])
+def test_the_whole_network_agrees_with_the_head_on_cached_features(
+    finished, monkeypatch, head, backbone
+):
+    from stages.common.keras_setup import keras
+
+    monkeypatch.chdir(finished)
+    whole = keras.saving.load_model(f"models/{head}/study.keras")
+    raw = images.load("data/clean", "test").images
+    cached = np.load(f"data/features/{backbone}-study/test.npy")
+    expected = whole.layers[-1].predict(cached, verbose=0)
+    np.testing.assert_allclose(whole.predict(np.asarray(raw), verbose=0), expected, atol=1e-4)
+
+
+def test_dvc_shows_metrics_and_plots_without_a_word_of_error(finished, tmp_path):
+    metrics = demo.dvc(finished, "metrics", "show", "--json", capture_output=True, text=True)
+    assert "error" not in metrics.stdout.lower()
+    plots = demo.dvc(
+        finished, "plots", "show", "--out", str(tmp_path / "plots"), capture_output=True, text=True
+    )
+    assert "error" not in (plots.stdout + plots.stderr).lower()
+    page = (tmp_path / "plots" / "index.html").read_text()
+    for title in ("Accuracy by epoch", "Confusion, LeNet-5 (best fold)", "Tuner trials"):
+        assert title in page
