@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold
 
 from stages.common import lenet, params
 from stages.common.command import InputError, run
-from stages.common.files import read_yaml
+from stages.common.files import load_array, read_yaml
 from stages.common.keras_setup import seed_everything
 from stages.common.models import save_model
 from stages.common.training import train_and_evaluate
@@ -39,8 +39,7 @@ def main(recipe: str, fold: int) -> None:
         for name in ("units", "learning_rate")
     )
     x, y, x_test, y_test = (
-        np.load(INPUT / f"{name}.npy", mmap_mode="r")
-        for name in ("x_train", "y_train", "x_test", "y_test")
+        load_array(INPUT / f"{name}.npy") for name in ("x_train", "y_train", "x_test", "y_test")
     )
     if folds > len(x):
         raise InputError(f"cv.folds has {folds} folds for {len(x)} training images; take fewer")

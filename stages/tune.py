@@ -15,13 +15,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from stages.common import lenet, params, work
 from stages.common.command import run
-from stages.common.files import whole_file, write_json, write_yaml
+from stages.common.files import load_array, whole_file, write_json, write_yaml
 from stages.common.keras_setup import keras, seed_everything, use_deterministic_operations
 
 import keras_tuner  # isort: skip  # imports Keras, which keras_setup must do first
@@ -161,7 +160,7 @@ def search(tune: params.Tune, fixed: dict[str, Any], seed: int) -> pd.DataFrame:
     if len(done):
         print(f"tune: going on after {len(done)} finished trials in {folder}", flush=True)
 
-    x, y = (np.load(path, mmap_mode="r") for path in paths)
+    x, y = (load_array(path) for path in paths)
     with tqdm(
         total=planned_epochs(tuner, tune),
         initial=int((done["last_epoch"] - done["first_epoch"] + 1).sum()),

@@ -56,7 +56,9 @@ def read_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np
     """Read the tensors that `shapes` names from a Keras HDF5 file in the legacy layout.
 
     In that layout every layer has a group whose attribute `weight_names` lists its tensors
-    (https://keras.io/api/models/model_saving_apis/weights_saving_and_loading/).
+    (https://keras.io/api/models/model_saving_apis/weights_saving_and_loading/). As in Keras, their
+    order counts and not their names, which vary: Keras's VGG16 has `block1_conv1_W_1:0` for what
+    other files call `block1_conv1/kernel:0`.
 
     Raises:
         InputError: no HDF5 file; a layer or tensor is missing, or is no float32 of its shape.
@@ -65,29 +67,37 @@ def read_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np
         file = h5py.File(path)
     except OSError as error:
         raise InputError(f"{path} is no HDF5 file ({error}); fetch it again") from None
+    names_by_layer: dict[str, list[str]] = {}
+    for name in shapes:
+        names_by_layer.setdefault(name.partition("/")[0], []).append(name)
     tensors = {}
     with file:
-        for name, shape in shapes.items():
-            layer, _, variable = name.partition("/")
+        for layer, names in names_by_layer.items():
             if layer not in file:
                 raise InputError(
                     f"{path} has no layer {layer!r}. The layers that backbone.*.layer needs must "
                     "all be in the file: take the published file, or an earlier layer"
                 )
             group = file[layer]
-            stored = {
-                str(stored_name).split("/")[-1].removesuffix(":0"): stored_name
-                for stored_name in group.attrs.get("weight_names", np.array([])).astype(str)
-            }
-            tensor = group.get(stored.get(variable, variable))
-            if not isinstance(tensor, h5py.Dataset):
-                raise InputError(f"{path} has no tensor {variable!r} in {layer!r}; fetch it again")
-            if tensor.shape != shape or tensor.dtype != np.float32:
+            stored = group.attrs.get("weight_names", np.array([])).astype(str)
+            if len(stored) != len(names):
                 raise InputError(
-                    f"{path}: {name} is {tensor.dtype} {tensor.shape}, where float32 {shape} is "
-                    "expected; it belongs to another network: fetch it again"
+                    f"{path} has {len(stored)} tensors in {layer!r}, where {len(names)} are "
+                    f"expected ({', '.join(names)}); it belongs to another network: fetch it again"
                 )
-            tensors[name] = tensor[()]
+            for name, stored_name in zip(names, stored, strict=True):
+                tensor, shape = group.get(stored_name), shapes[name]
+                if not isinstance(tensor, h5py.Dataset):
+                    raise InputError(
+                        f"{path} lists a tensor {str(stored_name)!r} in {layer!r} and does not "
+                        "have it; fetch it again"
+                    )
+                if tensor.shape != shape or tensor.dtype != np.float32:
+                    raise InputError(
+                        f"{path}: {name} is {tensor.dtype} {tensor.shape}, where float32 {shape} "
+                        "is expected; it belongs to another network: fetch it again"
+                    )
+                tensors[name] = tensor[()]
     return tensors
 
 

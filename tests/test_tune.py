@@ -106,13 +106,17 @@ def test_the_trials_follow_hyperbands_schedule(project, monkeypatch):
     assert read_json(tune.METRICS)["trials"] == len(trials)
 
 
-def test_an_error_in_a_trial_ends_the_search(project, monkeypatch):
+def test_the_first_error_in_a_trial_ends_the_search(project, monkeypatch):
+    calls = []
+
     def broken(self, *args, **kwargs):
+        calls.append(1)
         raise ZeroDivisionError
 
     monkeypatch.setattr(tune.Lenet, "fit", broken)
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         tune.main()
+    assert len(calls) == 1
     assert not Path(tune.HYPERPARAMETERS).exists()
 
 
@@ -123,9 +127,18 @@ def test_other_algorithms_run_as_many_trials_as_the_params_say(project, algorith
     assert len(pd.read_csv(tune.TRIALS)) == 3
 
 
-def test_what_is_set_by_hand_is_not_searched_for(project, capsys):
+def test_what_is_set_by_hand_is_not_searched_for(project, monkeypatch, capsys):
+    built = []
+    fit = tune.Lenet.fit
+
+    def recorded(self, hp, model, *args, **kwargs):
+        built.append(model.get_layer("dense_1").units)
+        return fit(self, hp, model, *args, **kwargs)
+
+    monkeypatch.setattr(tune.Lenet, "fit", recorded)
     set_params(project, {"lenet.study.units": 248})
     tune.main()
+    assert set(built) == {248}
     assert "units is 248 by hand (lenet.study.units)" in capsys.readouterr().out
     assert set(pd.read_csv(tune.TRIALS)["units"]) == {248}
     assert read_yaml(tune.HYPERPARAMETERS)["units"] == 248

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+
+from stages.common.command import InputError
 
 
 @contextmanager
@@ -41,6 +44,18 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
         os.replace(unfinished, path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def load_array(path: Path | str) -> np.ndarray:
+    """Memory-map the `.npy` file at `path`.
+
+    Raises:
+        InputError: it is not there.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; `dvc repro` runs the stage that writes it") from None
 
 
 def write_json(path: Path | str, content: dict[str, Any]) -> None:

@@ -36,9 +36,9 @@ def read(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     magic = bytes([0, 0, UNSIGNED_BYTES, len(shape)])
     if content[:4] != magic:
         raise InputError(
-            f"{path} begins with {content[:4].hex(' ')}, where an IDX file of {len(shape)} "
-            f"dimensions of unsigned bytes begins with {magic.hex(' ')}: it is another file under "
-            "this name (images and labels swapped?); fetch it again"
+            f"{path} begins with {content[:4].hex(' ') or 'nothing'}, where an IDX file of "
+            f"{len(shape)} dimensions of unsigned bytes begins with {magic.hex(' ')}: it is "
+            "another file under this name (images and labels swapped?); fetch it again"
         )
     if len(content) < header:
         raise InputError(f"{path} ends within its IDX header; delete it and fetch it again")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.common.files import load_array
+
 SIDE = 28
 CLASSES = 10
 SPLITS = ("train", "test")
@@ -52,6 +54,6 @@ def load(folder: Path | str, split: str) -> ImageSet:
     """Memory-map one split of a folder that `ImageSet.save` wrote."""
     folder = Path(folder)
     return ImageSet(
-        images=np.load(folder / f"{split}_images.npy", mmap_mode="r"),
-        labels=np.load(folder / f"{split}_labels.npy", mmap_mode="r"),
+        images=load_array(folder / f"{split}_images.npy"),
+        labels=load_array(folder / f"{split}_labels.npy"),
     )

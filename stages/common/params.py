@@ -1,11 +1,13 @@
 """What `params.yaml` may say: every key, its type and its range.
 
 Each stage reads and checks the whole file, so that a slip anywhere is found by the first stage that
-runs and not hours later; `dvc.yaml` names the keys that the stage goes on to use. DVC itself passes
-over a key that no stage declares: `python -m stages.common.params` checks the file when nothing runs.
+runs and not hours later; `dvc.yaml` names the keys that the stage goes on to use. DVC itself
+passes over a key that no stage declares: `python -m stages.common.params` checks the file when
+nothing runs.
 """
 
 import re
+from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,6 +39,12 @@ def _numbered_from_one(folds: list[int]) -> list[int]:
     if folds != list(range(1, len(folds) + 1)):
         raise ValueError("must number the folds from 1, without gaps, as in [1, 2, 3]")
     return folds
+
+
+def _not_empty(values: Sized) -> Sized:
+    if not len(values):
+        raise ValueError("must not be empty")
+    return values
 
 
 Rate = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, le=1)]
@@ -80,7 +88,7 @@ class Tune(Section):
     algorithm: Literal["hyperband", "bayesian", "random"]
     objective: Literal["val_accuracy", "val_loss"]
     units: UnitsRange
-    learning_rate: Annotated[list[Rate], Field(min_length=1)]
+    learning_rate: Annotated[list[Rate], AfterValidator(_not_empty)]
     validation_split: Fraction
     batch_size: PositiveInt
     patience: PositiveInt
@@ -127,8 +135,8 @@ class Backbones(Section):
 
 
 class Features(Section):
-    resnet50: dict[str, FeaturesRecipe]
-    vgg16: dict[str, FeaturesRecipe]
+    resnet50: Annotated[dict[str, FeaturesRecipe], AfterValidator(_not_empty)]
+    vgg16: Annotated[dict[str, FeaturesRecipe], AfterValidator(_not_empty)]
 
 
 class Params(Section):
@@ -139,11 +147,11 @@ class Params(Section):
     clean: Clean
     tune: Tune
     cv: CrossValidation
-    lenet: dict[str, LenetRecipe]
+    lenet: Annotated[dict[str, LenetRecipe], AfterValidator(_not_empty)]
     backbone: Backbones
     features: Features
-    resnet: dict[str, HeadRecipe]
-    vgg: dict[str, HeadRecipe]
+    resnet: Annotated[dict[str, HeadRecipe], AfterValidator(_not_empty)]
+    vgg: Annotated[dict[str, HeadRecipe], AfterValidator(_not_empty)]
 
 
 def recipe(recipes: dict[str, Section], name: str, section: str) -> Any:
@@ -183,33 +191,34 @@ def load(path: Path = Path("params.yaml")) -> Params:
         return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise InputError(f"{path} is missing; run from the repository's root") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         raise InputError("; ".join(_lines(path, error))) from None
 
 
 UNION_MEMBER = re.compile(r"(literal|constrained|int|float|function)\b")
+MESSAGES = {
+    "extra_forbidden": "unknown key, take it out or correct its name",
+    "dict_type": "must be a section with keys of its own (a dictionary)",
+    "model_type": "must be a section with keys of its own (a dictionary)",
+}
 
 
 def _lines(path: Path, error: ValidationError) -> list[str]:
     # A union (`tuned` or a number) fails once for each member, with the member's name at the end of
     # the location: those belong to one key, and so into one sentence.
-    found: dict[str, tuple[Any, list[str]]] = {}
+    found: dict[str, list[str]] = {}
     for item in error.errors():
         keys = [str(key) for key in item["loc"] if not UNION_MEMBER.match(str(key))]
-        message = {
-            "extra_forbidden": "unknown key, take it out or correct its name",
-            "missing": "this key is missing",
-        }.get(
-            item["type"], item["msg"].removeprefix("Value error, ").replace("Input should", "must")
-        )
-        _, messages = found.setdefault(".".join(keys) or "the file", (item["input"], []))
-        messages.append(message)
-    return [
-        f"{path}: {key} is {_short(value)}: {' or '.join(messages)}"
-        for key, (value, messages) in found.items()
-    ]
+        name = ".".join(keys) or "the file"
+        if item["type"] == "missing":
+            found[f"{name} is missing"] = ["add it"]
+        else:
+            message = MESSAGES.get(item["type"], item["msg"].removeprefix("Value error, "))
+            message = message.replace("Input should", "must")
+            found.setdefault(f"{name} is {_short(item['input'])}", []).append(message)
+    return [f"{path}: {what}: {' or '.join(messages)}" for what, messages in found.items()]
 
 
 def _short(value: Any) -> str:

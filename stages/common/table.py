@@ -1,5 +1,6 @@
 """Images as a CSV table of 785 columns: `label,pixel1,...,pixel784`, one image a row."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from stages.common.command import InputError
 from stages.common.images import CLASSES, SIDE, ImageSet
 
 COLUMNS = ["label", *(f"pixel{number}" for number in range(1, SIDE * SIDE + 1))]
+HEADER = "its header must be label,pixel1,...,pixel784, and each row an image"
 
 
 def read(path: Path) -> ImageSet:
@@ -16,16 +18,26 @@ def read(path: Path) -> ImageSet:
 
     Raises:
         InputError: no such file, or an empty one; a missing, surplus or misplaced column; a cell
-            that is empty, no whole number, or out of range. Lines count from 1, the header's.
+            that is empty, no whole number, or out of range. Lines count from 1, the header's;
+            blank ones are passed over and do not count.
     """
     try:
-        table = pd.read_csv(path, low_memory=False, encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing; params.yaml names it under data.csv") from None
+        with warnings.catch_warnings():
+            # Pandas warns where rows are longer than the header, and drops what is over. Without
+            # `index_col` it takes their first cells as names of the rows, and says nothing.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(path, index_col=False, low_memory=False, encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(
+            f"{path} is missing, or is no file; put it there, or correct data.csv in params.yaml"
+        ) from None
     except pd.errors.EmptyDataError:
         raise InputError(f"{path} is empty; it needs a header and a row for each image") from None
+    except pd.errors.ParserWarning:
+        raise InputError(f"{path} has rows that are longer than its header; {HEADER}") from None
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a CSV table: {' '.join(str(error).split())}") from None
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is not a CSV table ({reason}); {HEADER}") from None
     _check_columns(path, list(table.columns))
     if table.empty:
         raise InputError(f"{path} has a header but no rows; it needs a row for each image")
@@ -47,12 +59,14 @@ def _check_columns(path: Path, columns: list[str]) -> None:
         what = f"has a column {surplus[0]!r} that does not belong there"
     else:
         what = "has its columns in another order"
-    raise InputError(f"{path} {what}; its header must be label,pixel1,...,pixel784")
+    raise InputError(f"{path} {what}; {HEADER}")
 
 
 def _check_cells(path: Path, cells: pd.Series, highest: int) -> None:
     if pd.api.types.is_integer_dtype(cells) and cells.between(0, highest).all():
         return
+    if pd.api.types.is_bool_dtype(cells):  # pandas takes a column of nothing but "True" as that
+        cells = cells.astype(str)
     numbers = pd.to_numeric(cells, errors="coerce")
     wrong = ~(numbers.between(0, highest) & (numbers % 1 == 0))
     if wrong.any():

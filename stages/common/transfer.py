@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from stages.common import backbone, params
+from stages.common.files import load_array
 from stages.common.images import CLASSES, SPLITS
 from stages.common.keras_setup import keras, seed_everything
 from stages.common.models import save_model, without_optimizer
@@ -69,8 +68,8 @@ def train_and_save(name: str, backbone_name: str, recipe: str) -> Results:
     head_recipe = params.recipe(getattr(settings, name), recipe, name)
 
     features = Path(f"data/features/{backbone_name}-{recipe}")
-    x, x_test = (np.load(features / f"{split}.npy", mmap_mode="r") for split in SPLITS)
-    y, y_test = (np.load(ENCODED / f"y_{split}.npy", mmap_mode="r") for split in SPLITS)
+    x, x_test = (load_array(features / f"{split}.npy") for split in SPLITS)
+    y, y_test = (load_array(ENCODED / f"y_{split}.npy") for split in SPLITS)
     training_rows = int(len(x) * (1 - head_recipe.validation_split))
 
     seed_everything(settings.seed)

@@ -1,0 +1,114 @@
+"""Fixtures that several test files share."""
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from stages import clean, encode, ingest
+from tests.demo import set_params
+from tests.imports import ROOT
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with the project's `params.yaml`, entered; no mirror is set."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    shutil.copy(ROOT / "params.yaml", folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("FASHION_MIRROR", raising=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mirror(request: pytest.FixtureRequest) -> Path:
+    """The folder with the published files that FASHION_MIRROR names; without it: skip."""
+    name = os.environ.get("FASHION_MIRROR", "")
+    folder = request.config.invocation_params.dir / Path(name).expanduser()
+    if not name or not folder.is_dir():
+        pytest.skip("needs the published files: FASHION_MIRROR names no folder")
+    return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project folder in which the stages up to `encode` ran on the published files."""
+    folder = tmp_path_factory.mktemp("fashion_mnist")
+    shutil.copy(ROOT / "params.yaml", folder)
+    set_params(folder, {"data.source": "fashion_mnist", "clean.duplicates": "drop_all"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("FASHION_MIRROR", str(mirror))
+        for stage in (ingest, clean, encode):
+            stage.main()
+    yield folder
+    shutil.rmtree(folder / "data")  # pytest keeps its folders for a while, and this is 300 MB
+
+
+class WebServer:
+    """A web server on this machine.
+
+    files: what it serves, by the path after the first slash; any other name is answered with 404.
+    requests: the paths that it was asked for, in order.
+    broken_off: so many of its next answers end halfway.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.requests: list[str] = []
+        self.broken_off = 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                name = self.path.removeprefix("/")
+                outer.requests.append(name)
+                if name not in outer.files:
+                    self.send_error(404)
+                    return
+                content = outer.files[name]
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                if outer.broken_off:
+                    outer.broken_off -= 1
+                    content = content[: len(content) // 2]
+                self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def web_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    web_server = WebServer()
+    thread = threading.Thread(target=web_server.server.serve_forever, args=(0.01,))
+    thread.start()
+    yield web_server
+    web_server.server.shutdown()
+    thread.join()
+    web_server.server.server_close()
+
+
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """A URL at which nobody answers: its port is taken, but not listened on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pooch tries again at once, where it otherwise waits for a second or two."""
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)

@@ -1,0 +1,32 @@
+"""`stages/encode.py`: the scale, the one-hot labels, and that they can be memory-mapped."""
+
+import numpy as np
+
+from stages import encode
+from stages.common import images
+from tests.helpers import contents, random_image_set
+
+
+def test_encodes_both_splits(project):
+    (project / "data/clean").mkdir(parents=True)
+    sets = {"train": random_image_set(40, seed=1), "test": random_image_set(20, seed=2)}
+    for split, image_set in sets.items():
+        image_set.save(project / "data/clean", split)
+    encode.main()
+
+    for split, image_set in sets.items():
+        x = np.load(f"data/encoded/x_{split}.npy", mmap_mode="r")
+        y = np.load(f"data/encoded/y_{split}.npy", mmap_mode="r")
+        assert isinstance(x, np.memmap)
+        assert x.dtype == y.dtype == np.float32
+        assert x.shape == (len(image_set), images.SIDE, images.SIDE, 1)
+        assert (x.min(), x.max()) == (0, 1)
+        np.testing.assert_array_equal(np.rint(x[..., 0] * 255), image_set.images)
+        np.testing.assert_array_equal(x[..., 0], image_set.images / np.float32(255))
+        assert y.shape == (len(image_set), images.CLASSES)
+        np.testing.assert_array_equal(y.sum(axis=1), 1)
+        np.testing.assert_array_equal(y.argmax(axis=1), image_set.labels)
+
+    first = contents(project / "data/encoded")
+    encode.main()
+    assert contents(project / "data/encoded") == first

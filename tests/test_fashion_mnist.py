@@ -1,0 +1,83 @@
+"""The published Fashion-MNIST through `ingest`, `clean` and `encode`; skipped without a mirror.
+
+The numbers are published ones: the counts in the data set's paper, mean and standard deviation as
+its users quote them.
+"""
+
+import numpy as np
+import pytest
+
+from stages import ingest
+from stages.common import images
+from stages.common.files import read_json
+from tests.helpers import message_of
+
+COUNTS = {"train": 60_000, "test": 10_000}
+
+
+@pytest.mark.parametrize("split", images.SPLITS)
+def test_classes_are_balanced(fashion_mnist, split):
+    raw = images.load(fashion_mnist / "data/raw", split)
+    assert raw.images.shape == (COUNTS[split], 28, 28)
+    assert raw.images.dtype == raw.labels.dtype == np.uint8
+    assert np.bincount(raw.labels).tolist() == [COUNTS[split] // 10] * 10
+
+
+def test_mean_and_standard_deviation(fashion_mnist):
+    pixels = images.load(fashion_mnist / "data/raw", "train").images
+    assert pixels.mean() == pytest.approx(0.2860405969887955 * 255, rel=1e-12)
+    # In whole numbers, for the exact sum and without a copy of all pixels in floating point.
+    counts = np.bincount(pixels.reshape(-1), minlength=256)
+    variance = np.average((np.arange(256) - pixels.mean()) ** 2, weights=counts)
+    assert np.sqrt(variance) == pytest.approx(0.35302424451492254 * 255, rel=1e-12)
+
+
+def test_nothing_is_missing_or_repeated(fashion_mnist):
+    metrics = read_json(fashion_mnist / "metrics/clean.json")
+    assert metrics == {
+        "nulls": 0,
+        "repeated_rows": 0,
+        "dropped_rows": 0,
+        "rows": 60_000,
+        "repeated_rows_left": 0,
+        "test_rows": 10_000,
+        "test_repeated_rows": 0,
+        "train_rows_in_test": 0,
+        **{f"label_{label}": 6_000 for label in range(10)},
+    }
+
+
+@pytest.mark.parametrize("split", images.SPLITS)
+def test_encoded_is_raw_in_another_form(fashion_mnist, split):
+    raw = images.load(fashion_mnist / "data/raw", split)
+    x, y = (
+        np.load(fashion_mnist / f"data/encoded/{name}_{split}.npy", mmap_mode="r") for name in "xy"
+    )
+    assert isinstance(x, np.memmap)
+    assert x.dtype == y.dtype == np.float32
+    assert x.shape == (COUNTS[split], 28, 28, 1)
+    assert y.shape == (COUNTS[split], 10)
+    assert (x.min(), x.max()) == (0, 1)
+    np.testing.assert_array_equal(x[::97, ..., 0], raw.images[::97] / np.float32(255))
+    np.testing.assert_array_equal(y, np.eye(10)[raw.labels])
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"train-images-idx3-ubyte.gz": "train-labels-idx1-ubyte.gz"},
+        {"train-labels-idx1-ubyte.gz": "t10k-labels-idx1-ubyte.gz"},
+        {"t10k-images-idx3-ubyte.gz": "t10k-labels-idx1-ubyte.gz"},
+    ],
+    ids=["labels for images", "test for train", "labels for test images"],
+)
+def test_swapped_files_are_refused(mirror, project, tmp_path, monkeypatch, named):
+    for name in ingest.SHA256:
+        file = f"{name}-ubyte.gz"
+        (tmp_path / file).symlink_to(mirror / named.get(file, file))
+    monkeypatch.setenv("FASHION_MIRROR", str(tmp_path))
+    (wrong,) = named
+    message = message_of(ingest.main)
+    assert message.startswith(f"{tmp_path / wrong} is another file: its sum is sha256:")
+    assert not (project / "data/raw").exists()
+    assert list(project.rglob(".unfinished-*")) == []
