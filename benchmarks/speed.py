@@ -4,6 +4,8 @@ Each rival does the same work in a process of its own; the rivals take turns, so
 whose speed drifts is fair to all; a first pass is not counted; what is printed is images a second,
 the median of the rounds, and the median of the rounds' ratios to the pipeline. Random images of the
 real shapes: speed does not depend on what is in them.
+
+ONEDNN_MAX_CPU_ISA=AVX2 in the environment makes a processor with AVX-512 do without it.
 """
 
 import argparse
@@ -82,6 +84,9 @@ WORK = {"lenet": lenet, "vgg_head": vgg_head, "vgg_features": vgg_features}
 
 
 def child(name: str, rival: str) -> None:
+    from stages.common.keras_setup import seed_everything
+
+    seed_everything(0)
     rows, work = WORK[name](rival == PIPELINE)
     work()
     started = time.perf_counter()
