@@ -120,8 +120,9 @@ def test_compare_runs_in_a_clone_without_the_cache(scratch):
         shutil.rmtree(scratch / path)
     for path in (scratch / "models").rglob("*.keras"):
         path.unlink()
-    (scratch / "metrics/compare.json").unlink()
-    assert ran(repro(scratch, "--allow-missing", "--no-run-cache", "compare")) == ["compare"]
+    with (scratch / "stages/common/published.py").open("a") as file:
+        file.write("\n# a change that only compare depends on\n")
+    assert ran(repro(scratch, "--allow-missing")) == ["compare"]
 
 
 def test_results_put_every_number_of_the_study_beside_ours(finished):
