@@ -26,22 +26,22 @@ BATCH = 100
 
 def compute(extractor: keras.Model, raw: np.ndarray, folder: Path, split: str) -> list[Path]:
     """The features of `raw`, uint8 (n, 28, 28), as files of `PART` images each, in their order."""
-    parts = []
+    starts = range(0, len(raw), PART)
+    parts = [folder / f"{split}-{start:09}.npy" for start in starts]
     with tqdm(
         total=len(raw),
+        initial=min(len(raw), PART * sum(path.exists() for path in parts)),
         unit="image",
         desc=split,
         mininterval=0.5 if sys.stderr.isatty() else 10,
     ) as bar:
-        for start in range(0, len(raw), PART):
-            path = folder / f"{split}-{start:09}.npy"
-            images_of_part = raw[start : start + PART]
+        for start, path in zip(starts, parts, strict=True):
             if not path.exists():
+                images_of_part = raw[start : start + PART]
                 found = extractor.predict(images_of_part, batch_size=BATCH, verbose=0)
                 with whole_file(path) as unfinished:
                     np.save(unfinished, found)
-            bar.update(len(images_of_part))
-            parts.append(path)
+                bar.update(len(images_of_part))
     return parts
 
 

@@ -47,7 +47,8 @@ def fashion_mnist(split: str) -> ImageSet:
 def digits(split: str) -> ImageSet:
     """scikit-learn's 1,797 digits: 8x8 with values 0-16, as 28x28 with values 0-255.
 
-    Every pixel becomes 3x3, and a black frame of two pixels makes 28 of 24. A fifth is for testing.
+    Every pixel becomes 3x3, and a black frame of two pixels makes 28 of 24. A fifth is for testing,
+    always the same one: the split belongs to the data set, as in Fashion-MNIST.
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split

@@ -76,8 +76,19 @@ def hp_summary(values: dict[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in ("units", "learning_rate") if name in values}
 
 
+def combinations(tune: params.Tune, fixed: dict[str, Any]) -> int:
+    """How many different trials there can be."""
+    units = len(range(tune.units.min, tune.units.max + 1, tune.units.step))
+    rates = len(set(tune.learning_rate))
+    return (1 if "units" in fixed else units) * (1 if "learning_rate" in fixed else rates)
+
+
 def make_tuner(model: Lenet, tune: params.Tune, folder: Path, seed: int) -> keras_tuner.Tuner:
-    """The tuner that `tune.algorithm` names; takes up an unfinished search in `folder`."""
+    """The tuner that `tune.algorithm` names; takes up an unfinished search in `folder`.
+
+    Hyperband stops, without a word and before it promotes any trial, when it runs out of different
+    ones to begin with: where there are so few, each is trained to the end (`GridSearch`).
+    """
     common = {
         "objective": tune.objective,
         # Keras Tuner takes 0 for "no seed" and draws one.
@@ -89,13 +100,22 @@ def make_tuner(model: Lenet, tune: params.Tune, folder: Path, seed: int) -> kera
         "max_consecutive_failed_trials": 1,
     }
     if tune.algorithm == "hyperband":
-        return keras_tuner.Hyperband(
-            model,
-            max_epochs=tune.max_epochs,
-            factor=tune.factor,
-            hyperband_iterations=tune.hyperband_iterations,
-            **common,
+        schedule = {
+            "max_epochs": tune.max_epochs,
+            "factor": tune.factor,
+            "hyperband_iterations": tune.hyperband_iterations,
+        }
+        needed = sum(
+            trials
+            for number, trials, _ in hyperband_rounds(
+                keras_tuner.oracles.HyperbandOracle(tune.objective, **schedule)
+            )
+            if number == 0
         )
+        if combinations(tune, model.fixed) >= needed * tune.hyperband_iterations:
+            return keras_tuner.Hyperband(model, **schedule, **common)
+        print("tune: too few combinations for Hyperband; training each of them to the end")
+        return keras_tuner.GridSearch(model, **common)
     kinds = {
         "bayesian": keras_tuner.BayesianOptimization,
         "random": keras_tuner.RandomSearch,
@@ -103,21 +123,30 @@ def make_tuner(model: Lenet, tune: params.Tune, folder: Path, seed: int) -> kera
     return kinds[tune.algorithm](model, max_trials=tune.max_trials, **common)
 
 
-def planned_epochs(tuner: keras_tuner.Tuner, tune: params.Tune) -> int:
-    """How many epochs the search takes if no trial stops early."""
-    if tune.algorithm != "hyperband":
-        return tune.max_trials * tune.max_epochs
-    oracle = tuner.oracle
-    # Keras Tuner has no public word for its schedule of brackets and rounds.
-    return tune.hyperband_iterations * sum(
-        oracle._get_size(bracket, number)
-        * (
+def hyperband_rounds(oracle: keras_tuner.oracles.HyperbandOracle) -> list[tuple[int, int, int]]:
+    """For each round of each bracket its number, its trials, and the epochs that each adds."""
+    # Keras Tuner has no public word for its schedule.
+    return [
+        (
+            number,
+            oracle._get_size(bracket, number),
             oracle._get_epochs(bracket, number)
-            - (oracle._get_epochs(bracket, number - 1) if number else 0)
+            - (oracle._get_epochs(bracket, number - 1) if number else 0),
         )
         for bracket in range(oracle._get_num_brackets())
         for number in range(oracle._get_num_rounds(bracket))
-    )
+    ]
+
+
+def planned_epochs(tuner: keras_tuner.Tuner, tune: params.Tune, fixed: dict[str, Any]) -> int:
+    """How many epochs the search takes if no trial stops early."""
+    if isinstance(tuner, keras_tuner.Hyperband):
+        rounds = hyperband_rounds(tuner.oracle)
+        return tune.hyperband_iterations * sum(trials * epochs for _, trials, epochs in rounds)
+    trials = combinations(tune, fixed)
+    if not isinstance(tuner, keras_tuner.GridSearch):
+        trials = min(trials, tune.max_trials)
+    return trials * tune.max_epochs
 
 
 def trials_table(tuner: keras_tuner.Tuner, fixed: dict[str, Any], max_epochs: int) -> pd.DataFrame:
@@ -162,7 +191,7 @@ def search(tune: params.Tune, fixed: dict[str, Any], seed: int) -> pd.DataFrame:
 
     x, y = (load_array(path) for path in paths)
     with tqdm(
-        total=planned_epochs(tuner, tune),
+        total=planned_epochs(tuner, tune, fixed),
         initial=int((done["last_epoch"] - done["first_epoch"] + 1).sum()),
         unit="epoch",
         mininterval=0.5 if sys.stderr.isatty() else 10,

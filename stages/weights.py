@@ -14,7 +14,7 @@ import numpy as np
 from stages.common import backbone, outside, params
 from stages.common.command import InputError, run
 from stages.common.files import whole_file
-from stages.common.keras_setup import keras
+from stages.common.keras_setup import keras, seed_everything
 from stages.common.outside import OutsideFile
 
 HOMES = {
@@ -122,7 +122,8 @@ def check_sum(path: Path, tensors: dict[str, np.ndarray], pinned: str) -> None:
 
 def main(name: str) -> None:
     settings = params.backbone(params.load(), name)
-    keras.utils.set_random_seed(0)
+    # A stand-in that needs no file, the same for every run: not an experiment's to vary.
+    seed_everything(0)
     variables = backbone.variables(backbone.build(name, settings.layer))
     if settings.weights == "random":
         tensors = {name: keras.ops.convert_to_numpy(value) for name, value in variables.items()}

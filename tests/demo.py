@@ -43,7 +43,6 @@ def copy_project(folder: Path, changes: dict[str, Any] | None = None) -> None:
     """
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    shutil.rmtree(folder, ignore_errors=True)
     for name in filter(None, names.split("\0")):
         if (ROOT / name).is_file() and not name.startswith(WRITTEN_BY_STAGES):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +79,10 @@ def dvc(
 
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_FOLDER
+    if folder == DEFAULT_FOLDER:
+        shutil.rmtree(folder, ignore_errors=True)
+    elif folder.exists():
+        sys.exit(f"demo: error: {folder} is there already; name a folder that is not")
     copy_project(folder, CHANGES)
     finished = dvc(folder, "repro", check=False)
     if finished.returncode:

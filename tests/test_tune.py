@@ -98,7 +98,7 @@ def test_the_trials_follow_hyperbands_schedule(project, monkeypatch):
     settings = params.load().tune
     tuner = tune.make_tuner(tune.Lenet(settings, {}, 0), settings, project / "empty", 0)
     epochs = (trials["last_epoch"] - trials["first_epoch"] + 1).sum()
-    assert tune.planned_epochs(tuner, settings) == epochs
+    assert tune.planned_epochs(tuner, settings, {}) == epochs
 
     best = trials.loc[trials["val_accuracy"].idxmax()]
     found = read_yaml(tune.HYPERPARAMETERS)
@@ -136,11 +136,15 @@ def test_what_is_set_by_hand_is_not_searched_for(project, monkeypatch, capsys):
         return fit(self, hp, model, *args, **kwargs)
 
     monkeypatch.setattr(tune.Lenet, "fit", recorded)
-    set_params(project, {"lenet.study.units": 248})
+    set_params(project, {"lenet.study.units": 248, "tune.max_epochs": 3, "tune.factor": 3})
     tune.main()
     assert set(built) == {248}
     assert "units is 248 by hand (lenet.study.units)" in capsys.readouterr().out
-    assert set(pd.read_csv(tune.TRIALS)["units"]) == {248}
+    trials = pd.read_csv(tune.TRIALS)
+    assert set(trials["units"]) == {248}
+    # Three rates are too few for Hyperband, which would stop after a first round of one epoch.
+    assert sorted(trials["learning_rate"]) == [0.0001, 0.001, 0.01]
+    assert set(trials["last_epoch"]) == {3}
     assert read_yaml(tune.HYPERPARAMETERS)["units"] == 248
 
 

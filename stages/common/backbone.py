@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from stages.common.command import InputError
+from stages.common.files import load_arrays
 from stages.common.images import SIDE
 from stages.common.keras_setup import keras
 from stages.common.params import FeaturesRecipe
@@ -58,9 +57,9 @@ def feature_extractor(name: str, layer: str, recipe: FeaturesRecipe, tensors: Pa
         tensors: what the stage `weights` wrote for this backbone and layer.
     """
     network = build(name, layer, recipe.input_size)
-    with np.load(tensors, allow_pickle=False) as values:
-        for key, variable in variables(network).items():
-            variable.assign(values[key])
+    values = load_arrays(tensors)
+    for key, variable in variables(network).items():
+        variable.assign(values[key])
 
     layers = keras.layers
     raw = keras.Input((SIDE, SIDE), name="raw_image")

@@ -52,8 +52,24 @@ def load_array(path: Path | str) -> np.ndarray:
     Raises:
         InputError: it is not there.
     """
-    try:
+    with _there(path):
         return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def load_arrays(path: Path | str) -> dict[str, np.ndarray]:
+    """Read the arrays of the `.npz` file at `path`, by name.
+
+    Raises:
+        InputError: it is not there.
+    """
+    with _there(path), np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+@contextmanager
+def _there(path: Path | str) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise InputError(f"{path} is missing; `dvc repro` runs the stage that writes it") from None
 
@@ -76,4 +92,10 @@ def write_yaml(path: Path | str, content: dict[str, Any]) -> None:
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
-    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    """Read the YAML file at `path`.
+
+    Raises:
+        InputError: it is not there.
+    """
+    with _there(path):
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ decides (KERAS_BACKEND, CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS, ...), with defaul
 TF_CPP_MIN_LOG_LEVEL=0 brings TensorFlow's own messages back.
 """
 
+import logging
 import os
 import sys
 import tempfile
@@ -45,6 +46,8 @@ def _without_native_messages() -> Iterator[None]:
 if QUIET:
     with _without_native_messages():
         import keras
+    # Keras Tuner builds a model for each trial, and TensorFlow warns that it compiles each anew.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 else:
     import keras
 
@@ -55,7 +58,11 @@ def seed_everything(seed: int) -> None:
 
 
 def use_deterministic_operations() -> None:
-    """From here on, the same inputs give the same bits, run after run on one machine."""
+    """From here on, the same inputs give the same bits, run after run on one machine.
+
+    Seen to hold with TensorFlow on a CPU. PyTorch is asked for it where it has such operations;
+    JAX has no such switch.
+    """
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 

@@ -59,12 +59,19 @@ def fetch(alternatives: tuple[OutsideFile, ...], homes: tuple[str, ...]) -> Path
                 return folder / name
         print(f"{' or '.join(sums)} is not in the mirror {mirror}; trying its public home")
     failures = []
-    for base in (mirror, *homes) if "://" in mirror else homes:
+    if "://" in mirror:
+        homes = (mirror, *homes)
+    for base in homes:
         for name, accepted in sums.items():
             try:
                 return _download(base, name, accepted)
             except requests.exceptions.RequestException as error:
                 failures.append(f"{base} ({type(error).__name__})")
+            except InputError as error:
+                # A mirror that serves a wrong file is to be mended; a public home has a second.
+                if base == mirror:
+                    raise
+                failures.append(str(error))
     places = " or ".join(dict.fromkeys(failures))
     raise InputError(f"cannot fetch {' or '.join(sums)} from {places}; {WAYS_OUT}")
 

@@ -49,7 +49,7 @@ def _not_empty(values: Sized) -> Sized:
 
 Rate = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, le=1)]
 Fraction = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, lt=1)]
-ClassifierUnits = Annotated[int, Field(ge=1, le=65536)]
+Width = Annotated[int, Field(ge=1, le=65536)]
 
 
 class Section(BaseModel):
@@ -73,8 +73,8 @@ class Clean(Section):
 
 
 class UnitsRange(Section):
-    min: ClassifierUnits
-    max: ClassifierUnits
+    min: Width
+    max: Width
     step: PositiveInt
 
     @model_validator(mode="after")
@@ -103,7 +103,7 @@ class CrossValidation(Section):
 
 
 class LenetRecipe(Section):
-    units: Literal["tuned"] | ClassifierUnits
+    units: Literal["tuned"] | Width
     learning_rate: Literal["tuned"] | Rate
     epochs: PositiveInt
     batch_size: PositiveInt
@@ -121,7 +121,7 @@ class FeaturesRecipe(Section):
 
 
 class HeadRecipe(Section):
-    dense_units: ClassifierUnits
+    dense_units: Width
     dense_layers: Annotated[int, Field(ge=1, le=8)]
     learning_rate: Rate
     epochs: PositiveInt

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from stages.common.command import InputError
-from stages.common.files import read_json, whole_file, write_json
+from stages.common.files import load_arrays, read_json, whole_file, write_json
 
 METRICS = Path("metrics")
 
@@ -54,10 +54,10 @@ def load(name: str) -> Results:
         raise InputError(
             f"{path} is missing; `dvc repro` writes it, in the stage that trains {name}"
         )
-    with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
-        return Results(
-            metrics=read_json(path),
-            curves=pd.read_csv(path.with_suffix(".csv")),
-            probabilities=arrays["probabilities"],
-            labels=arrays["labels"],
-        )
+    arrays = load_arrays(path.with_suffix(".npz"))
+    return Results(
+        metrics=read_json(path),
+        curves=pd.read_csv(path.with_suffix(".csv")),
+        probabilities=arrays["probabilities"],
+        labels=arrays["labels"],
+    )
