@@ -32,19 +32,20 @@ TUNING = Path("metrics/tune.json")
 TRIALS = Path("plots/tune/trials.csv")
 FIGURES = Path("plots/eda")
 
-# Pictures are as wide as the page at most, and in this many colours: a third of the bytes.
-PICTURE_WIDTH = 1200
-PICTURE_COLORS = 64
+# A palette makes a picture half as large. Fewer colours bend a heat map's scale; fewer pixels make
+# the file larger, for they blur plain areas into shades.
+PICTURE_COLORS = 128
 SIGNIFICANT = 0.05
+MINUS = "\N{MINUS SIGN}"
 PERCENT = "\u202f%"  # with a narrow space that no line breaks at
 
 SECTIONS = {
     "result": "The result",
     "data": "Data and cleaning",
     "figures": "A look at the images",
-    "tuning": "The tuner’s trials",
+    "tuning": "The tuner's trials",
     "curves": "Training curves",
-    "study": "The study’s numbers beside ours",
+    "study": "The study's numbers beside ours",
     "confusion": "Confusion matrices",
     "classes": "Class by class",
     "tests": "Are the differences real?",
@@ -58,7 +59,7 @@ CAPTIONS = {
     "class_balance": "Training images of each class: is the set balanced?",
     "class_means": "The mean image of each class: what a class has in common, and how much of it "
     "is blurred by variety.",
-    "pixel_histograms": "The histograms of all 784 pixels, each at its pixel’s place. Pixels at "
+    "pixel_histograms": "The histograms of all 784 pixels, each at its pixel's place. Pixels at "
     "the edge are nearly always black; those in the middle carry the image.",
     "single_pixel_histograms": "Eight of them, larger: four at the edge, four around the middle.",
     "box_plots": "Box plots of ten pixels from edge to edge. Towards the edges nearly every value "
@@ -106,12 +107,18 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A table of words: every cell is shown as it is. `rows`: as wide as `columns`."""
+    """A table, whose cells are shown as they are.
+
+    rows: each as long as `columns`.
+    tall: scrolls in a box of its own, if it has many rows.
+    words: cells have sentences that break into lines.
+    """
 
     caption: str
     columns: list[str]
     rows: list[list[str]]
     tall: bool = False
+    words: bool = False
 
     @property
     def numeric(self) -> list[bool]:
@@ -130,7 +137,7 @@ class Confusion(NamedTuple):
 
 
 def _is_number(cell: str) -> bool:
-    return bool(re.fullmatch(r"(< )?[+−-]?[\d,]*(\.\d+)?(e[+-]\d+)?(\s%)?", cell))
+    return bool(re.fullmatch(rf"(< )?[+{MINUS}-]?[\d,]*(\.\d+)?(e[+-]\d+)?(\s%)?", cell))
 
 
 def _need(path: Path, stage: str) -> Path:
@@ -157,20 +164,16 @@ def stated_percent(share: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{f'{number:,}' if number else 'no'} {noun}{'' if number == 1 else 's'}"
 
 
 def picture(source: Path | io.BytesIO) -> Picture:
-    """A PNG as a data: URI, at most `PICTURE_WIDTH` wide and in `PICTURE_COLORS` colours."""
-    with Image.open(source) as opened:
-        image = opened.convert("RGB")
-    if image.width > PICTURE_WIDTH:
-        height = round(image.height * PICTURE_WIDTH / image.width)
-        image = image.resize((PICTURE_WIDTH, height), Image.Resampling.LANCZOS)
-    small = image.quantize(PICTURE_COLORS, dither=Image.Dither.NONE)
+    """A PNG as a data: URI, in `PICTURE_COLORS` colours."""
+    with Image.open(source) as image:
+        small = image.convert("RGB").quantize(PICTURE_COLORS, dither=Image.Dither.NONE)
     file = io.BytesIO()
     small.save(file, "PNG", optimize=True)
-    return Picture(f"data:image/png;base64,{b64encode(file.getvalue()).decode()}", *image.size)
+    return Picture(f"data:image/png;base64,{b64encode(file.getvalue()).decode()}", *small.size)
 
 
 def eda_pictures() -> list[tuple[str, Picture]]:
@@ -199,10 +202,15 @@ def headline(results: pd.DataFrame, labels: np.ndarray) -> str:
         name = row.model if results["recipe"].nunique() == 1 else f"{row.model} ({row.recipe})"
         remarks = ["mean of the folds"] if row.measure == mean else []
         if not pd.isna(row.study_accuracy):
-            remarks.append(f"the study: {stated_percent(row.study_accuracy)}")
-        value = percent(row.accuracy) + (f" ({', '.join(remarks)})" if remarks else "")
-        parts.append(f"{name}: {value}" if parts else f"{name} is best, with {value}")
-    return f"Of {len(labels):,} test images, {parts[0]} right; then {'; '.join(parts[1:])}."
+            remarks.append(f"the study: {percent(row.study_accuracy)}")
+        value = percent(row.accuracy)
+        parts.append((name, value, f" ({'; '.join(remarks)})" if remarks else ""))
+    (best, value, remark), *others = parts
+    return (
+        f"{best} is best on the {len(labels):,} test images, with {value} right{remark}"
+        + "".join(f"; {name}: {value}{remark}" for name, value, remark in others)
+        + "."
+    )
 
 
 def cleaning_table(clean: dict[str, int]) -> Table:
@@ -290,7 +298,7 @@ def trials_figure(trials: pd.DataFrame, chosen: int) -> plt.Figure:
 def tuning_table(tune: dict[str, float]) -> Table:
     study = published.HYPERPARAMETERS
     return Table(
-        "LeNet-5’s hyperparameters",
+        "LeNet-5's hyperparameters",
         ["Hyperparameter", "The study", "This run"],
         [
             [name, f"{study[key]:g}", f"{tune[key]:g}"]
@@ -301,33 +309,51 @@ def tuning_table(tune: dict[str, float]) -> Table:
 
 def results_table(results: pd.DataFrame) -> Table:
     columns = [
-        *("Model", "Recipe", "Measure", "Accuracy, the study", "Accuracy, ours"),
+        *("Model (recipe)", "Measure", "Accuracy, the study", "Accuracy, ours"),
         *("Difference, points", "Loss, the study", "Loss, ours"),
-        *("Accuracy, best epoch", "Loss, best epoch"),
     ]
     rows = []
     for row in results.itertuples():
         gap = 100 * (row.accuracy - row.study_accuracy)
         rows.append(
             [
-                *(row.model, row.recipe, row.measure),
+                *(f"{row.model} ({row.recipe})", row.measure),
                 stated_percent(row.study_accuracy),
                 percent(row.accuracy),
-                "" if pd.isna(gap) else f"{gap:+.2f}".replace("-", "−"),
+                "" if pd.isna(gap) else f"{gap:+.2f}".replace("-", MINUS),
                 stated(row.study_loss),
                 decimals(row.loss),
-                percent(row.best_epoch_accuracy),
-                decimals(row.best_epoch_loss),
             ]
         )
     return Table("Every number of the study beside ours", columns, rows)
 
 
+def best_epoch_table(results: pd.DataFrame) -> Table:
+    return Table(
+        "The test set after the last epoch, and with the best epoch's weights",
+        [
+            *("Model (recipe)", "Measure", "Accuracy, last epoch", "Accuracy, best epoch"),
+            *("Loss, last epoch", "Loss, best epoch"),
+        ],
+        [
+            [
+                *(f"{row.model} ({row.recipe})", row.measure),
+                *(percent(row.accuracy), percent(row.best_epoch_accuracy)),
+                *(decimals(row.loss), decimals(row.best_epoch_loss)),
+            ]
+            for row in results.dropna(subset="best_epoch_accuracy").itertuples()
+        ],
+    )
+
+
 def overfitting_table(overfitting: pd.DataFrame) -> Table:
     return Table(
         "From which epoch each model overfits",
-        ["Model", "Recipe", "Lowest validation loss in epoch", "The study sees it from epoch"],
-        [list(row) for row in overfitting.itertuples(index=False)],
+        ["Model (recipe)", "Lowest validation loss in epoch", "The study sees it from epoch"],
+        [
+            [f"{row.model} ({row.recipe})", row.ours, row.study]
+            for row in overfitting.itertuples(index=False)
+        ],
     )
 
 
@@ -379,7 +405,7 @@ def mcnemar_table(mcnemar: pd.DataFrame, titles: dict[str, str]) -> Table:
             ]
         )
     return Table(
-        "McNemar’s exact test, each pair",
+        "McNemar's exact test, each pair",
         ["First", "Second", "Only the first right", "Only the second right", "p", "Better"],
         rows,
     )
@@ -425,7 +451,7 @@ def models_table(settings: Params, tune: dict[str, float]) -> Table:
         rate = tune["learning_rate"] if recipe.learning_rate == "tuned" else recipe.learning_rate
         rows.append(
             [
-                *("LeNet-5", name, "the image, 28×28, scaled to 0-1"),
+                *("LeNet-5", name, "the image, 28x28, scaled to 0-1"),
                 f"all {lenet_parameters(units):,} parameters, with {units:,} units",
                 *(f"{rate:g}", f"{recipe.epochs}", f"{recipe.batch_size}"),
                 f"{len(settings.cv.folds)} folds",
@@ -441,8 +467,8 @@ def models_table(settings: Params, tune: dict[str, float]) -> Table:
                 [
                     *(f"{title}, frozen", name),
                     f"{frozen.layer}{pooled}, {frozen.weights} weights, of "
-                    f"{features.input_size}×{features.input_size}, {scaled}",
-                    f"a head: {recipe.dense_layers} × {recipe.dense_units:,} units",
+                    f"{features.input_size}x{features.input_size}, {scaled}",
+                    f"a head: {recipe.dense_layers} x {recipe.dense_units:,} units",
                     *(f"{recipe.learning_rate:g}", f"{recipe.epochs}", f"{recipe.batch_size}"),
                     f"the last {stated_percent(recipe.validation_split)}",
                 ]
@@ -451,7 +477,7 @@ def models_table(settings: Params, tune: dict[str, float]) -> Table:
         *("Model", "Recipe", "Input", "Trained", "Learning rate", "Epochs", "Batch"),
         "Validated on",
     ]
-    return Table("What was trained, and how", columns, rows)
+    return Table("What was trained, and how", columns, rows, words=True)
 
 
 def render(settings: Params, findings: Findings) -> str:
@@ -498,6 +524,7 @@ def render(settings: Params, findings: Findings) -> str:
         trials_picture=trials_picture,
         curves=[(title, picture(path)) for title, path in findings.curves.items()],
         results=results_table(findings.results),
+        best_epoch=best_epoch_table(findings.results),
         overfitting=overfitting_table(findings.overfitting),
         names=names,
         confusions=[
