@@ -4,13 +4,15 @@ Reads what every training wrote under `metrics/{lenet,resnet,vgg}/`. Writes `met
 and `plots/compare/`: every number of the study beside ours (results.csv), precision, recall and F1
 by class (per_class.csv), McNemar's test between each pair (mcnemar.csv), all curves in one table
 (curves.csv) and the study's figure of each training (curves/), a confusion table for each model,
-one row a test image (confusion/), and the picture of the result (results.png).
+one row a test image (confusion/), and the picture of the result (results.png); and
+`plots/report.html`, the story of the run, with what the stages before it wrote for Git.
 
 It needs neither data nor models, so a clone without DVC's cache can run it.
 """
 
 from collections.abc import Iterator
 from itertools import combinations
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,7 +20,7 @@ import pandas as pd
 from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_fscore_support
 
-from stages.common import figures, params, published, results
+from stages.common import figures, params, published, report, results
 from stages.common.command import run
 from stages.common.files import whole_folder, write_json
 from stages.common.images import class_names
@@ -26,7 +28,8 @@ from stages.common.params import Params
 from stages.common.results import Results
 
 METRICS = "metrics/compare.json"
-OUTPUT = "plots/compare"
+OUTPUT = Path("plots/compare")
+REPORT = "plots/report.html"
 TITLES = {"lenet": "LeNet-5", "resnet": "ResNet50, frozen", "vgg": "VGG16, frozen"}
 # Keras's own bound, so that a probability of 0 costs the same here as in its loss.
 SMALLEST_PROBABILITY = 1e-7
@@ -144,6 +147,19 @@ def predictions(trained: dict[tuple[str, str], list[Results]]) -> dict[str, np.n
     return {name: probabilities.argmax(axis=1) for name, probabilities in predicted.items()}
 
 
+def classifier_titles(trained: dict[tuple[str, str], list[Results]]) -> dict[str, str]:
+    """What to call each of `predictions`."""
+    titles = {}
+    for (model, recipe), trainings in trained.items():
+        title = f"{TITLES[model]} ({recipe})"
+        if model == "lenet":
+            titles[f"lenet-{recipe}"] = f"{title}, fold {best_fold(trainings) + 1}"
+            titles[f"lenet-{recipe}-ensemble"] = f"{title}, ensemble"
+        else:
+            titles[f"{model}-{recipe}"] = title
+    return titles
+
+
 def per_class(
     predicted: dict[str, np.ndarray], labels: np.ndarray, names: tuple[str, ...]
 ) -> pd.DataFrame:
@@ -203,6 +219,17 @@ def overfits_from(training: Results) -> int | None:
     """The epoch after which validation loss only gets worse; None if it is the last."""
     best = int(training.metrics["best_epoch"])
     return best if best < len(training.curves) else None
+
+
+def overfitting(trained: dict[tuple[str, str], list[Results]]) -> pd.DataFrame:
+    """From which epochs each model overfits, in words: columns model, recipe, ours, study."""
+    rows = []
+    for (model, recipe), trainings in trained.items():
+        turns = [overfits_from(training) for training in trainings]
+        ours = ", ".join("the last" if turn is None else str(turn) for turn in turns)
+        study = str(published.OVERFITS_FROM[model] or "not seen to overfit")
+        rows.append({"model": TITLES[model], "recipe": recipe, "ours": ours, "study": study})
+    return pd.DataFrame(rows)
 
 
 def summary(trained: dict[tuple[str, str], list[Results]]) -> dict[str, float]:
@@ -302,7 +329,8 @@ def main() -> None:
     trained = load_all(settings)
     labels = next(iter(trained.values()))[0].labels
     predicted = predictions(trained)
-    table = results_table(trained)
+    table, turns = results_table(trained), overfitting(trained)
+    by_class = per_class(predicted, labels, names)
     tests = pd.DataFrame(
         {"first": a, "second": b, **mcnemar(predicted[a], predicted[b], labels)}
         for a, b in combinations(predicted, 2)
@@ -311,9 +339,7 @@ def main() -> None:
     with whole_folder(OUTPUT) as folder:
         table.to_csv(folder / "results.csv", index=False, float_format="%.5f")
         tests.to_csv(folder / "mcnemar.csv", index=False, float_format="%.3g")
-        per_class(predicted, labels, names).to_csv(
-            folder / "per_class.csv", index=False, float_format="%.4f"
-        )
+        by_class.to_csv(folder / "per_class.csv", index=False, float_format="%.4f")
         all_curves(trained).to_csv(folder / "curves.csv", index=False, float_format="%.6f")
         for name, title, training in training_names(trained):
             figures.save(
@@ -326,16 +352,28 @@ def main() -> None:
             ).to_csv(folder / "confusion" / f"{classifier}.csv", index=False)
         figures.save(picture(table), folder / "results.png")
     write_json(METRICS, summary(trained))
+    findings = report.Findings(
+        results=table,
+        overfitting=turns,
+        per_class=by_class,
+        mcnemar=tests,
+        predicted=predicted,
+        labels=labels,
+        titles=classifier_titles(trained),
+        result=OUTPUT / "results.png",
+        curves={
+            title: OUTPUT / "curves" / f"{name}.png" for name, title, _ in training_names(trained)
+        },
+        notes=notes(settings),
+    )
+    report.write(REPORT, settings, findings)
 
     print(terminal_table(table))
     for note in notes(settings):
         print(f"\n{note}")
     print("\nValidation loss is lowest in epoch (after it, the model overfits):")
-    for (model, recipe), trainings in trained.items():
-        turns = [overfits_from(training) for training in trainings]
-        ours = ", ".join("the last" if turn is None else str(turn) for turn in turns)
-        study = published.OVERFITS_FROM[model] or "not seen to overfit"
-        print(f"  {TITLES[model]} ({recipe}): {ours}; the study: {study}")
+    for row in turns.itertuples():
+        print(f"  {row.model} ({row.recipe}): {row.ours}; the study: {row.study}")
     print("\nMcNemar's exact test on the test set:")
     for test in tests.itertuples():
         print(

@@ -157,6 +157,15 @@ def test_imports_are_followed_through_modules():
     assert found == {"command.py", "files.py", "images.py", "params.py"}
 
 
+def test_a_template_counts_as_imported_by_the_module_that_names_it():
+    found = {path.name for path in imported_modules(ROOT / "stages/compare.py")}
+    assert {"report.py", "report.html.j2"} <= found
+
+
+def test_the_report_shows_every_param_and_so_compare_declares_them_all():
+    assert STAGES["compare"]["params"] == list(PARAMS)
+
+
 def test_no_stage_imports_another():
     for name in STAGES:
         modules = imported_modules(ROOT / "stages" / f"{name}.py")

@@ -1,0 +1,357 @@
+"""`plots/report.html`: what stands in it, and that a browser shows it from one file alone."""
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages import compare, eda
+from stages.common import params, published, report
+from stages.common.command import InputError
+from stages.common.files import read_json, write_json
+from stages.common.images import FASHION, ImageSet
+from stages.common.results import Results
+from tests.demo import set_params
+from tests.imports import ROOT
+
+LIMIT = 1_500_000
+EPOCHS, TEST_IMAGES = 30, 300
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def made_up(seed: int, labels: np.ndarray) -> Results:
+    """A training that overfits from the tenth epoch and is right about most test images."""
+    random = np.random.default_rng(seed)
+    epoch = np.arange(1, EPOCHS + 1)
+    curves = pd.DataFrame(
+        {
+            "epoch": epoch,
+            "accuracy": 1 - 0.5 / epoch,
+            "val_accuracy": 0.9 - 0.4 / epoch,
+            "loss": 1 / epoch,
+            "val_loss": 0.4 + 0.01 * abs(epoch - 10) + 0.01 * random.random(EPOCHS),
+        }
+    )
+    scores = random.random((len(labels), 10)) + 0.7 * np.eye(10)[labels]
+    scores[0] = np.eye(10)[(labels[0] + 1) % 10]
+    numbers = [
+        *("train_accuracy", "train_loss", "val_accuracy", "val_loss", "test_accuracy", "test_loss"),
+        *("best_epoch_val_loss", "best_epoch_test_accuracy", "best_epoch_test_loss"),
+    ]
+    metrics = {name: round(float(random.random()), 4) for name in numbers} | {"best_epoch": 10}
+    probabilities = (scores / scores.sum(axis=1, keepdims=True)).astype(np.float16)
+    return Results(metrics, curves, probabilities, labels)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, params.Params, report.Findings]:
+    """A folder in which `compare` has run on made-up results, and what the report was given."""
+    root = tmp_path_factory.mktemp("run")
+    shutil.copy(ROOT / "params.yaml", root)
+    set_params(root, {"data.source": "fashion_mnist"})
+    random = np.random.default_rng(0)
+    labels = np.arange(TEST_IMAGES, dtype=np.uint8) % 10
+    given = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        (root / "data/clean").mkdir(parents=True)
+        pixels = random.integers(0, 256, (TEST_IMAGES, 28, 28), dtype=np.uint8)
+        ImageSet(pixels, labels).save(root / "data/clean", "train")
+        eda.main()
+        shutil.rmtree("data")
+        counts = {f"label_{label}": 5991 for label in range(10)}
+        clean = {**published.CLEANING, "test_rows": TEST_IMAGES, "test_repeated_rows": 1}
+        write_json("metrics/clean.json", clean | counts | {"train_rows_in_test": 11})
+        best = {"units": 248, "learning_rate": 0.001}
+        tuned = {"trials": 2, "trial": 1, "val_accuracy": 0.91, "val_loss": 0.25}
+        write_json("metrics/tune.json", best | tuned)
+        Path("plots/tune").mkdir()
+        Path("plots/tune/trials.csv").write_text(
+            "trial,bracket,round,units,learning_rate,first_epoch,last_epoch,best_epoch,"
+            "val_accuracy,val_loss\n0,2,0,40,0.01,1,2,2,0.8,0.5\n1,2,1,248,0.001,3,4,4,0.91,0.25\n"
+        )
+        names = [f"lenet/study-{fold}" for fold in range(1, 6)]
+        for seed, name in enumerate([*names, "resnet/study", "vgg/study"]):
+            made_up(seed, labels).save(name)
+        patch.setattr(params, "load", lambda load=params.load: study_only(load()))
+        write = report.write
+        patch.setattr(
+            report, "write", lambda *given_now: (given.append(given_now), write(*given_now))
+        )
+        compare.main()
+    ((_, settings, findings),) = given
+    return root, settings, findings
+
+
+def study_only(settings: params.Params) -> params.Params:
+    """Without recipes that the made-up results do not have."""
+    sections = ("lenet", "resnet", "vgg")
+    recipes = {name: {"study": getattr(settings, name)["study"]} for name in sections}
+    return settings.model_copy(update=recipes)
+
+
+@pytest.fixture
+def folder(run, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(run[0])
+    return run[0]
+
+
+@pytest.fixture
+def page(folder: Path) -> str:
+    return (folder / "plots/report.html").read_text(encoding="utf-8")
+
+
+class Reader(HTMLParser):
+    """Notes what is open, the attributes of every tag, and the text of every cell."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.cells: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, *attribute) for attribute in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag, f"line {self.getpos()[0]}"
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "td":
+            self.cells[-1] += data
+
+
+def test_every_tag_is_closed_and_in_order(page):
+    assert page.startswith("<!doctype html>")
+    assert Reader(page).open == []
+
+
+def test_every_section_is_there_and_the_contents_lead_to_it(page):
+    attributes = Reader(page).attributes
+    for section in report.SECTIONS:
+        assert ("h2", "id", section) in attributes
+        assert ("a", "href", f"#{section}") in attributes
+
+
+def test_every_number_of_the_study_is_in_a_cell(page):
+    cells = set(Reader(page).cells)
+    scores = [score for model in published.STUDY.values() for score in model.values()]
+    expected = {f"{score.loss:.5g}" for score in scores}
+    expected |= {f"{100 * score.accuracy:.5g}{report.PERCENT}" for score in scores}
+    expected |= {f"{count:,}" for count in published.CLEANING.values()}
+    expected |= {f"{value:g}" for value in published.HYPERPARAMETERS.values()}
+    expected |= {str(epoch or "not seen to overfit") for epoch in published.OVERFITS_FROM.values()}
+    assert expected - cells == set()
+    assert published.CAVEAT.replace("'", "&#39;") in page
+
+
+def test_our_numbers_are_those_of_the_results(page, folder):
+    cells = set(Reader(page).cells)
+    for row in pd.read_csv("plots/compare/results.csv").itertuples():
+        assert report.percent(row.accuracy) in cells
+    for row in pd.read_csv("plots/compare/per_class.csv").itertuples():
+        assert report.percent(row.f1) in cells
+
+
+def test_nothing_comes_from_outside_the_file(page):
+    assert "http:" not in page
+    assert "https:" not in page
+    assert not re.search(r"url\(|@import", page)
+    for tag, name, value in Reader(page).attributes:
+        if name in ("src", "srcset", "href", "data", "action"):
+            assert value.startswith("#" if tag == "a" else "data:"), (tag, name, value[:80])
+
+
+def test_every_picture_has_a_description(page):
+    attributes = Reader(page).attributes
+    pictures = [value for tag, name, value in attributes if (tag, name) == ("img", "src")]
+    described = [value for tag, name, value in attributes if (tag, name) == ("img", "alt")]
+    # The result, eda's seven, the tuner's, and seven trainings.
+    assert len(pictures) == 1 + 7 + 1 + 7
+    assert len(described) == len(pictures)
+    assert all(described)
+
+
+@pytest.mark.parametrize("of", ["made-up run", "run in Git"])
+def test_it_is_small_enough_for_git(of, folder):
+    path = (folder if of == "made-up run" else ROOT) / "plots/report.html"
+    if not path.exists():
+        pytest.skip("the repository has no report yet")
+    assert path.stat().st_size < LIMIT
+
+
+def test_the_same_inputs_give_the_same_bytes_wherever_they_lie(page, run, tmp_path, monkeypatch):
+    root, settings, findings = run
+    shutil.copytree(root, tmp_path / "a folder of another name")
+    monkeypatch.chdir(tmp_path / "a folder of another name")
+    assert report.render(settings, findings) == page
+
+
+def test_no_path_and_no_date_of_this_machine_is_in_it(page, folder):
+    text = re.sub(r"data:image[^\"]*", "", page)
+    assert str(folder) not in text
+    assert str(ROOT) not in text
+    # The caveat's 2017 is the study's.
+    assert set(re.findall(r"\b20\d\d\b", text)) <= {"2017"}
+
+
+def test_text_is_escaped(run, folder):
+    _, settings, findings = run
+    evil = '<script>alert(1)</script> & "'
+    titles = dict.fromkeys(findings.titles, evil)
+    page = report.render(
+        settings, dataclasses.replace(findings, notes=[evil], titles=titles, curves={})
+    )
+    assert evil not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &#34;" in page
+    assert Reader(page).open == []
+
+
+def test_images_that_all_get_wrong_are_named_by_index(run):
+    _, _, findings = run
+    guesses = {"one": np.array([1, 0, 2]), "two": np.array([3, 1, 0])}
+    found = dataclasses.replace(
+        findings, predicted=guesses, labels=np.array([0, 1, 1]), titles={"one": "A", "two": "B"}
+    )
+    table = report.common_errors(found, FASHION)
+    assert table.columns == ["Index", "Actual", "A", "B"]
+    assert table.rows == [
+        ["0", "T-shirt/top", "Trouser", "Dress"],
+        ["2", "Trouser", "Pullover", "T-shirt/top"],
+    ]
+    assert report.common_errors_in_words(table).startswith("2 test images")
+
+
+def test_the_page_lists_the_image_that_all_get_wrong(page):
+    assert "<td class=n>0</td><td>T-shirt/top</td><td>Trouser</td>" in page
+
+
+def test_a_confusion_matrix_has_actual_classes_in_rows():
+    matrix = report.confusion("A", np.array([0, 1, 1, 1]), np.array([0, 0, 0, 1]), ("cat", "dog"))
+    assert matrix.counts == [[1, 2], [0, 1]]
+    assert matrix.shares == [[0.33, 0.67], [0, 1]]
+    assert matrix.slip == "Most frequent slip: cat taken for dog, 2 images."
+
+
+def test_the_headline_begins_with_the_best_model(run):
+    _, _, findings = run
+    results = findings.results.copy()
+    results.loc[results["measure"] == "test", "accuracy"] = [0.5, 0.995]
+    sentence = report.headline(results, findings.labels)
+    assert sentence.startswith(
+        "VGG16, frozen is best on the 300 test images, with 99.50\u202f% right"
+    )
+    assert "; ResNet50, frozen: 50.00\u202f% (the study: 81.98\u202f%)" in sentence
+
+
+def test_mcnemars_bound_is_stricter_the_more_pairs_there_are():
+    tests = pd.DataFrame(
+        {
+            "first": ["a", "a"],
+            "second": ["b", "c"],
+            "only_first_right": [3, 30],
+            "only_second_right": [12, 5],
+            "p_value": [0.03, 0.001],
+        }
+    )
+    titles = {"a": "A", "b": "B", "c": "C"}
+    verdicts = [row[-1] for row in report.mcnemar_table(tests, titles).rows]
+    assert verdicts == ["not told apart", "A"]
+    assert report.mcnemar_table(tests[:1], titles).rows[0][-1] == "B"
+
+
+@pytest.mark.parametrize("units", [32, 248])
+def test_lenets_parameters_are_as_many_as_keras_counts(units):
+    from stages.common import lenet
+
+    assert report.lenet_parameters(units) == lenet.build(units, 0.001).count_params()
+
+
+def test_a_run_without_a_search_has_a_page_too(run, tmp_path, monkeypatch):
+    root, settings, findings = run
+    shutil.copytree(root, tmp_path / "run")
+    monkeypatch.chdir(tmp_path / "run")
+    header = Path("plots/tune/trials.csv").read_text().splitlines()[0]
+    Path("plots/tune/trials.csv").write_text(f"{header}\n")
+    best = read_json("metrics/tune.json")
+    write_json(
+        "metrics/tune.json", {"trials": 0, **{key: best[key] for key in ("units", "learning_rate")}}
+    )
+    assert "nothing was searched for" in report.render(settings, findings)
+
+
+@pytest.mark.parametrize(
+    ("path", "stage"),
+    [("metrics/clean.json", "clean"), ("plots/eda", "eda"), ("plots/tune/trials.csv", "tune")],
+)
+def test_a_missing_file_is_named_with_its_stage(run, tmp_path, monkeypatch, path, stage):
+    root, settings, findings = run
+    shutil.copytree(root, tmp_path / "run")
+    monkeypatch.chdir(tmp_path / "run")
+    Path(path).rename("elsewhere")
+    with pytest.raises(InputError, match=rf"{path} is missing; .* in the stage {stage}$"):
+        report.render(settings, findings)
+
+
+# Looks at the pictures and clicks on a heading of the largest table, twice; writes what it found.
+PROBE = """
+<script>
+addEventListener("load", () => {
+  const table = document.querySelector("#classes ~ .scroll table");
+  const heading = [...table.tHead.rows[0].cells].find((cell) => cell.textContent === "Recall");
+  const column = () => [...table.tBodies[0].rows].map(
+    (row) => parseFloat(row.cells[heading.cellIndex].textContent));
+  const sorted = [];
+  for (let click = 0; click < 2; click++) {
+    heading.querySelector("button").click();
+    sorted.push({ order: heading.getAttribute("aria-sort"), values: column() });
+  }
+  const probe = document.createElement("pre");
+  probe.id = "probe";
+  probe.textContent = JSON.stringify({
+    widths: [...document.images].map((image) => image.naturalWidth),
+    requests: performance.getEntriesByType("resource").map((entry) => entry.name.slice(0, 60)),
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    sorted,
+  });
+  document.body.append(probe);
+});
+</script>
+"""
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium to open the page with")
+def test_a_browser_shows_every_picture_and_sorts_without_a_complaint(page, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(page.replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
+    command = [
+        *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
+        *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
+        *("--disable-sync", "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}"),
+        *("--virtual-time-budget=5000", "--window-size=500,800", "--dump-dom", path.as_uri()),
+    ]
+    browser = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in browser.stderr
+    found = json.loads(re.search(r'<pre id="probe">(.*)</pre>', browser.stdout)[1])
+    assert len(found["widths"]) == 16
+    assert min(found["widths"]) > 0
+    assert [name for name in found["requests"] if not name.startswith("data:")] == []
+    assert found["overflow"] <= 0
+    up, down = found["sorted"]
+    assert (up["order"], up["values"]) == ("ascending", sorted(up["values"]))
+    assert (down["order"], down["values"]) == ("descending", sorted(up["values"], reverse=True))
