@@ -14,8 +14,10 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 PIPELINE = "pipeline"
 # TensorFlow's own choice for oneDNN depends on the processor, so both are named.
@@ -54,22 +56,27 @@ def vgg_head(pipeline: bool) -> tuple[int, Callable[[], None]]:
 
 
 def vgg_features(pipeline: bool) -> tuple[int, Callable[[], None]]:
-    """VGG16's features of 48x48 images."""
-    from stages.common.keras_setup import keras
+    """VGG16's features of images of 28x28, resized to 48x48; the rivals get them resized."""
+    import numpy as np
 
-    if pipeline:
-        from stages import features
-        from stages.common import backbone
+    from stages import features
+    from stages.common import backbone
+    from stages.common.keras_setup import keras, use_deterministic_operations
+    from stages.common.params import FeaturesRecipe
 
-        extractor = backbone.build("vgg16", "block5_pool", 48)
-        batch = features.BATCH
-    else:
-        extractor = keras.applications.VGG16(
-            weights=None, include_top=False, input_shape=(48, 48, 3)
-        )
-        batch = 32
-    x, _ = arrays(400, (48, 48, 3))
-    return len(x), lambda: extractor.predict(x, batch_size=batch, verbose=0)
+    if not pipeline:
+        x, _ = arrays(1000, (48, 48, 3))
+        network = keras.applications.VGG16(weights=None, include_top=False, input_shape=(48, 48, 3))
+        return len(x), lambda: network.predict(x, verbose=0)
+    use_deterministic_operations()
+    network = backbone.build("vgg16", "block5_pool", 48)
+    with tempfile.TemporaryDirectory() as folder:
+        tensors = Path(folder) / "vgg16.npz"
+        np.savez(tensors, **{k: v.numpy() for k, v in backbone.variables(network).items()})
+        recipe = FeaturesRecipe(input_size=48, preprocessing="unit", pooling="none")
+        extractor = backbone.feature_extractor("vgg16", "block5_pool", recipe, tensors)
+    x = np.random.default_rng(0).integers(0, 256, (1000, 28, 28), np.uint8)
+    return len(x), lambda: extractor.predict(x, batch_size=features.BATCH, verbose=0)
 
 
 def arrays(rows: int, shape: tuple[int, ...]):

@@ -1,11 +1,12 @@
 """Compare the models with each other and with the study.
 
 Reads what every training wrote under `metrics/{lenet,resnet,vgg}/`. Writes `metrics/compare.json`
-and `plots/compare/`: every number of the study beside ours (results.csv), precision, recall and F1
-by class (per_class.csv), McNemar's test between each pair (mcnemar.csv), all curves in one table
-(curves.csv) and the study's figure of each training (curves/), a confusion table for each model,
-one row a test image (confusion/), and the picture of the result (results.png); and
-`plots/report.html`, the story of the run, with what the stages before it wrote for Git.
+and `plots/compare/`: every number of the study beside ours (results.csv), the epochs from which
+each model overfits (overfitting.csv), precision, recall and F1 by class (per_class.csv), McNemar's
+test between each pair (mcnemar.csv), all curves in one table (curves.csv) and the study's figure of
+each training (curves/), a confusion table for each model, one row a test image (confusion/), and
+the picture of the result (results.png); and `plots/report.html`, the story of the run, with what
+the stages before it wrote for Git.
 
 It needs neither data nor models, so a clone without DVC's cache can run it.
 """
@@ -13,6 +14,7 @@ It needs neither data nor models, so a clone without DVC's cache can run it.
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
+from textwrap import wrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -255,15 +257,15 @@ def summary(trained: dict[tuple[str, str], list[Results]]) -> dict[str, float]:
     return numbers
 
 
-def picture(table: pd.DataFrame) -> plt.Figure:
-    """Test accuracies, ours and the study's, of every model."""
+def picture(table: pd.DataFrame, notes: list[str]) -> plt.Figure:
+    """Test accuracies, ours and the study's, of every model, with what must be known of them."""
     measures = ["mean of the folds, test", "ensemble of the folds, test", "test"]
     shown = table[table["measure"].isin(measures)].iloc[::-1]
     names = [
         f"{row.model} ({row.recipe}{', ensemble' if row.measure.startswith('ensemble') else ''})"
         for row in shown.itertuples()
     ]
-    figure, axes = plt.subplots(figsize=(8, 0.6 * len(shown) + 1.4))
+    figure, axes = plt.subplots(figsize=(8, 0.6 * len(shown) + 2.4))
     axes.hlines(names, 0, shown["accuracy"] * 100, color="lightgrey", lw=3, zorder=1)
     axes.scatter(shown["accuracy"] * 100, names, s=90, color=figures.TRAINING, label="this run")
     axes.scatter(
@@ -287,16 +289,21 @@ def picture(table: pd.DataFrame) -> plt.Figure:
         title="Test accuracy, this run and the study",
         ylim=(-0.6, len(shown) - 0.3),
     )
-    axes.legend(loc="lower left")
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.3, -0.25))
+    lines = [line for note in notes for line in wrap(note, 105)]
+    figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize="small")
     return figure
 
 
 def notes(settings: Params) -> list[str]:
     """What a reader of the table must know about this run."""
-    if settings.data.source == "digits":
-        lines = ["The images are scikit-learn's digits, not Fashion-MNIST; the study's are not."]
-    else:
-        lines = [published.CAVEAT]
+    origin = {
+        "digits": "The images are scikit-learn's digits, not Fashion-MNIST; the study's are not.",
+        "csv": f"The images are those of {settings.data.csv.train} and {settings.data.csv.test}: "
+        "whether they are the study's is not known here.",
+        "fashion_mnist": published.CAVEAT,
+    }
+    lines = [origin[settings.data.source]]
     random = [
         TITLES[model]
         for model, backbone in (("resnet", "resnet50"), ("vgg", "vgg16"))
@@ -338,6 +345,7 @@ def main() -> None:
 
     with whole_folder(OUTPUT) as folder:
         table.to_csv(folder / "results.csv", index=False, float_format="%.5f")
+        turns.to_csv(folder / "overfitting.csv", index=False)
         tests.to_csv(folder / "mcnemar.csv", index=False, float_format="%.3g")
         by_class.to_csv(folder / "per_class.csv", index=False, float_format="%.4f")
         all_curves(trained).to_csv(folder / "curves.csv", index=False, float_format="%.6f")
@@ -350,7 +358,7 @@ def main() -> None:
             pd.DataFrame(
                 {"actual": np.take(names, labels), "predicted": np.take(names, guesses)}
             ).to_csv(folder / "confusion" / f"{classifier}.csv", index=False)
-        figures.save(picture(table), folder / "results.png")
+        figures.save(picture(table, notes(settings)), folder / "results.png")
     write_json(METRICS, summary(trained))
     findings = report.Findings(
         results=table,
@@ -378,7 +386,8 @@ def main() -> None:
     for test in tests.itertuples():
         print(
             f"  only {test.first} right: {test.only_first_right}; only {test.second} right: "
-            f"{test.only_second_right}; p = {test.p_value:.2g}"
+            f"{test.only_second_right}; p "
+            + (f"= {test.p_value:.2g}" if test.p_value > 1e-300 else "< 1e-300")
         )
 
 

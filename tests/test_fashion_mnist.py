@@ -4,10 +4,12 @@ The numbers are published ones: the counts in the data set's paper, mean and sta
 its users quote them.
 """
 
+import time
+
 import numpy as np
 import pytest
 
-from stages import ingest
+from stages import eda, ingest
 from stages.common import images
 from stages.common.files import read_json
 from tests.helpers import message_of
@@ -81,3 +83,13 @@ def test_swapped_files_are_refused(mirror, project, tmp_path, monkeypatch, named
     assert message.startswith(f"{tmp_path / wrong} is another file: its sum is sha256:")
     assert not (project / "data/raw").exists()
     assert list(project.rglob(".unfinished-*")) == []
+
+
+def test_all_of_eda_takes_less_than_thirty_seconds(fashion_mnist, monkeypatch):
+    """Of this process's own time, so that a busy machine does not count."""
+    monkeypatch.chdir(fashion_mnist)
+    started = time.process_time()
+    eda.main()
+    assert time.process_time() - started < 30
+    sizes = [path.stat().st_size for path in (fashion_mnist / "plots/eda").iterdir()]
+    assert sum(sizes) < 1_500_000

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from stages import features, weights
-from stages.common import backbone
+from stages.common import backbone, models, params, transfer
 from stages.common.images import ImageSet
-from stages.common.keras_setup import keras
+from stages.common.keras_setup import keras, seed_everything
 from stages.common.params import FeaturesRecipe
 from tests.demo import set_params
 from tests.imports import ROOT
@@ -69,6 +69,22 @@ def test_average_pooling_takes_the_mean_over_the_image(project):
 
 def test_the_backbone_is_frozen(project):
     assert extractor().trainable_weights == []
+
+
+def test_a_whole_network_with_imagenets_preprocessing_is_saved_as_it_is(project):
+    """The slicing and adding of `preprocess_input` goes through the file, and repeats itself."""
+    raw = np.load("data/clean/test_images.npy")
+    seed_everything(0)
+    recipe = params.load().vgg["study"].model_copy(update={"dense_units": 8})
+    extract = extractor(preprocessing="imagenet", pooling="avg")
+    head = transfer.build_head(extract.output.shape[1:], recipe, "vgg")
+    whole = transfer.with_backbone(extract, head)
+    for name in ("first.keras", "second.keras"):
+        models.save_model(whole, name)
+    assert Path("first.keras").read_bytes() == Path("second.keras").read_bytes()
+    loaded = keras.saving.load_model("first.keras")
+    expected = head.predict(extract.predict(raw, verbose=0), verbose=0)
+    np.testing.assert_allclose(loaded.predict(raw, verbose=0), expected, atol=1e-4)
 
 
 def test_killed_and_started_again_it_goes_on_after_the_last_finished_part(project, monkeypatch):

@@ -178,13 +178,29 @@ def test_package_files_hold_only_a_docstring(path):
     assert isinstance(statement, ast.Expr)
 
 
-@pytest.mark.parametrize("name", STAGES)
+def sources_of(name: str) -> str:
+    """All that a stage declares of Python, without the schema, which names every param."""
+    paths = declared(STAGES[name]) - {"stages/common/params.py"}
+    return "".join((ROOT / path).read_text() for path in sorted(paths))
+
+
+# `compare` shows every param, as a whole.
+@pytest.mark.parametrize("name", set(STAGES) - {"compare"})
 def test_a_stage_reads_the_params_that_it_declares(name):
-    """Each declared key, or each key of a declared section, is named in the stage's modules."""
-    sources = "".join((ROOT / path).read_text() for path in declared(STAGES[name]))
+    """Each word of a declared param is named in the stage's modules."""
+    sources = sources_of(name)
     for param in STAGES[name].get("params", []):
         for word in re.sub(r"\$\{[^}]*\}\.?", "", param).strip(".").split("."):
             assert re.search(rf"\b{word}\b", sources), (param, word)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_declares_the_params_that_it_reads(name):
+    """By section: every `settings.SECTION`, and what stands for it elsewhere."""
+    read = set(re.findall(r"(?:\bsettings|params\.load\(\))\.(\w+)", sources_of(name)))
+    read |= {"backbone"} if "params.backbone(" in sources_of(name) else set()
+    declared_sections = {param.partition(".")[0] for param in STAGES[name].get("params", [])}
+    assert read & set(PARAMS) <= declared_sections
 
 
 @pytest.mark.parametrize("name", STAGES)
