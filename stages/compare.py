@@ -379,9 +379,9 @@ def main() -> None:
     print(terminal_table(table))
     for note in notes(settings):
         print(f"\n{note}")
-    print("\nValidation loss is lowest in epoch (after it, the model overfits):")
+    print("\nEpoch of the lowest validation loss, after which a model overfits, fold by fold:")
     for row in turns.itertuples():
-        print(f"  {row.model} ({row.recipe}): {row.ours}; the study: {row.study}")
+        print(f"  {row.model}, recipe {row.recipe}: {row.ours}; published: {row.study}")
     print("\nMcNemar's exact test on the test set:")
     for test in tests.itertuples():
         print(

@@ -87,7 +87,7 @@ def main() -> None:
     finished = dvc(folder, "repro", check=False)
     if finished.returncode:
         sys.exit(finished.returncode)
-    print(f"\nEverything that the demo wrote is in {folder}")
+    print(f"\nOpen {folder}/plots/report.html; all else that the demo wrote is in {folder} too.")
 
 
 if __name__ == "__main__":

@@ -185,7 +185,8 @@ def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check `path`.
 
     Raises:
-        InputError: a line for each key that is unknown, missing, of a wrong type or out of range.
+        InputError: a sentence for each key that is unknown, missing, of a wrong type or out of
+            range.
     """
     try:
         return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -226,5 +227,10 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def main() -> None:
+    load()
+    print("params: params.yaml is in order")
+
+
 if __name__ == "__main__":
-    run(load)
+    run(main)
