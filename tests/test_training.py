@@ -53,6 +53,7 @@ def test_training_learns_and_reports_the_last_and_the_best_epoch(separable):
     model, found = train(separable, epochs=6)
     curves, metrics = found.curves, found.metrics
     assert list(curves["epoch"]) == [1, 2, 3, 4, 5, 6]
+    assert metrics["parameters"] == model.count_params()
     assert metrics["test_accuracy"] > 0.9
     assert metrics["test_loss"] == pytest.approx(metrics["val_loss"], abs=1e-5)
     best = curves.loc[curves["val_loss"].idxmin()]

@@ -62,6 +62,7 @@ def train_and_evaluate(
     model.set_weights(last_weights)
     return Results(
         metrics={
+            "parameters": model.count_params(),
             "train_accuracy": float(last["accuracy"]),
             "train_loss": float(last["loss"]),
             "val_accuracy": float(last["val_accuracy"]),
