@@ -1,8 +1,8 @@
 """Train LeNet-5 on one fold of the training set, from scratch, and evaluate it on the test set.
 
 Reads `data/encoded/` and, for what a recipe calls `tuned`, `models/lenet/hyperparameters.yaml`.
-Writes for RECIPE and FOLD `models/lenet/RECIPE-FOLD.keras`, which takes raw images, and
-`metrics/lenet/RECIPE-FOLD` .json (numbers), .csv (curves) and .npz (test-set probabilities).
+Writes for RECIPE and FOLD `models/lenet/folds/RECIPE-FOLD.keras`, which takes raw images,
+and `metrics/lenet/RECIPE-FOLD` .json (numbers), .csv (curves) and .npz (test-set probabilities).
 """
 
 from pathlib import Path
@@ -56,7 +56,7 @@ def main(recipe: str, fold: int) -> None:
         batch_size=recipe_params.batch_size,
     )
     name = f"{recipe}-{fold}"
-    save_model(lenet.with_raw_images(model), f"models/lenet/{name}.keras")
+    save_model(lenet.with_raw_images(model), f"models/lenet/folds/{name}.keras")
     results.save(f"lenet/{name}")
     print(f"cv_lenet@{name}: {results.summary()}")
 

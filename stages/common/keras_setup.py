@@ -7,6 +7,7 @@ decides (KERAS_BACKEND, CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS, ...), with defaul
 TF_CPP_MIN_LOG_LEVEL=0 brings TensorFlow's own messages back.
 """
 
+import importlib.util
 import logging
 import os
 import sys
@@ -16,7 +17,12 @@ from contextlib import contextmanager
 
 QUIET = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+if importlib.util.find_spec(backend or "none") is None:
+    sys.exit(
+        f"error: KERAS_BACKEND is {backend!r}, and no such package is installed; install it, or "
+        "unset KERAS_BACKEND for TensorFlow"
+    )
 # On a CPU without AVX-512 TensorFlow leaves oneDNN off; it reads this when it is imported.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
