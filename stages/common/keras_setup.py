@@ -17,8 +17,8 @@ from contextlib import contextmanager
 
 QUIET = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
 
-backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-if importlib.util.find_spec(backend or "none") is None:
+backend = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
+if importlib.util.find_spec(backend) is None:
     sys.exit(
         f"error: KERAS_BACKEND is {backend!r}, and no such package is installed; install it, or "
         "unset KERAS_BACKEND for TensorFlow"
