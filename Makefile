@@ -4,7 +4,7 @@ READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro demo test test-fast lint format lock clean-work
+.PHONY: help setup repro demo predict times test test-fast lint format lock clean-work
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -25,6 +25,12 @@ repro: $(READY) ## run the pipeline: whatever is not up to date
 
 demo: $(READY) ## run the whole pipeline small, in a scratch copy, without network
 	python -m tests.demo
+
+predict: $(READY) ## what is on a picture: make predict IMAGE=picture.png, or a folder of them
+	@python -m stages.predict $(if $(MODEL),--model "$(MODEL)") "$(IMAGE)"
+
+times: $(READY) ## what DVC ran last here, when, and how long each stage took
+	@python -m benchmarks.times
 
 test: lint ## lint and all tests
 	pytest

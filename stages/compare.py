@@ -5,8 +5,8 @@ and `plots/compare/`: every number of the study beside ours (results.csv), the e
 each model overfits (overfitting.csv), precision, recall and F1 by class (per_class.csv), McNemar's
 test between each pair (mcnemar.csv), all curves in one table (curves.csv) and the study's figure of
 each training (curves/), a confusion table for each model, one row a test image (confusion/), and
-the picture of the result (results.png); and `plots/report.html`, the story of the run, with what
-the stages before it wrote for Git.
+the picture of the result (results.png); `plots/report.html`, the story of the run, with what the
+stages before it wrote for Git; and `models/cards/`, a card for each model.
 
 It needs neither data nor models, so a clone without DVC's cache can run it.
 """
@@ -22,7 +22,8 @@ import pandas as pd
 from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_fscore_support
 
-from stages.common import figures, params, published, report, results
+from stages.common import cards, classifiers, figures, params, published, report
+from stages.common.classifiers import TITLES, Trained
 from stages.common.command import run
 from stages.common.files import whole_folder, write_json
 from stages.common.images import class_names
@@ -32,7 +33,7 @@ from stages.common.results import Results
 METRICS = "metrics/compare.json"
 OUTPUT = Path("plots/compare")
 REPORT = "plots/report.html"
-TITLES = {"lenet": "LeNet-5", "resnet": "ResNet50, frozen", "vgg": "VGG16, frozen"}
+CARDS = Path("models/cards")
 # Keras's own bound, so that a probability of 0 costs the same here as in its loss.
 SMALLEST_PROBABILITY = 1e-7
 
@@ -44,16 +45,6 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> published.Score:
         loss=float(-np.log(np.clip(of_label, SMALLEST_PROBABILITY, 1)).mean()),
         accuracy=float((probabilities.argmax(axis=1) == labels).mean()),
     )
-
-
-def ensemble(folds: list[Results]) -> np.ndarray:
-    """The mean of the folds' probabilities, float64 (n_test, 10)."""
-    return np.mean([fold.probabilities.astype(np.float64) for fold in folds], axis=0)
-
-
-def best_fold(folds: list[Results]) -> int:
-    """The position of the fold whose model did best on its own validation images."""
-    return int(np.argmax([fold.metrics["val_accuracy"] for fold in folds]))
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -76,19 +67,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> dict[s
     }
 
 
-def load_all(settings: Params) -> dict[tuple[str, str], list[Results]]:
-    """Every training's results by model and recipe; LeNet-5 has one a fold, the others just one."""
-    trained = {
-        ("lenet", recipe): [results.load(f"lenet/{recipe}-{fold}") for fold in settings.cv.folds]
-        for recipe in settings.lenet
-    }
-    for model in ("resnet", "vgg"):
-        for recipe in getattr(settings, model):
-            trained[model, recipe] = [results.load(f"{model}/{recipe}")]
-    return trained
-
-
-def results_table(trained: dict[tuple[str, str], list[Results]]) -> pd.DataFrame:
+def results_table(trained: Trained) -> pd.DataFrame:
     """Every number of the study beside ours, and ours where the study has none.
 
     `best_epoch_*` is what the epoch with the lowest validation loss gives on the test set.
@@ -129,37 +108,12 @@ def results_table(trained: dict[tuple[str, str], list[Results]]) -> pd.DataFrame
             ):
                 add(key, name, published.Score(*summarise(test)), summarise(best))
             labels = trainings[0].labels
-            add(key, "ensemble of the folds, test", score(ensemble(trainings), labels))
+            add(key, "ensemble of the folds, test", score(classifiers.ensemble(trainings), labels))
         else:
             add(key, "last epoch, training", of(trainings[0], "train"))
             add(key, "last epoch, validation", of(trainings[0], "val"))
             add(key, "test", test[0], best[0])
     return pd.DataFrame(rows)
-
-
-def predictions(trained: dict[tuple[str, str], list[Results]]) -> dict[str, np.ndarray]:
-    """Predicted labels (n_test,) by classifier: the best fold and the ensemble for LeNet-5."""
-    predicted = {}
-    for (model, recipe), trainings in trained.items():
-        if model == "lenet":
-            predicted[f"lenet-{recipe}"] = trainings[best_fold(trainings)].probabilities
-            predicted[f"lenet-{recipe}-ensemble"] = ensemble(trainings)
-        else:
-            predicted[f"{model}-{recipe}"] = trainings[0].probabilities
-    return {name: probabilities.argmax(axis=1) for name, probabilities in predicted.items()}
-
-
-def classifier_titles(trained: dict[tuple[str, str], list[Results]]) -> dict[str, str]:
-    """What to call each of `predictions`."""
-    titles = {}
-    for (model, recipe), trainings in trained.items():
-        title = f"{TITLES[model]} ({recipe})"
-        if model == "lenet":
-            titles[f"lenet-{recipe}"] = f"{title}, fold {best_fold(trainings) + 1}"
-            titles[f"lenet-{recipe}-ensemble"] = f"{title}, ensemble"
-        else:
-            titles[f"{model}-{recipe}"] = title
-    return titles
 
 
 def per_class(
@@ -185,7 +139,7 @@ def per_class(
 
 
 def training_names(
-    trained: dict[tuple[str, str], list[Results]],
+    trained: Trained,
 ) -> Iterator[tuple[str, str, Results]]:
     """File name, title and results of every training."""
     for (model, recipe), trainings in trained.items():
@@ -197,7 +151,7 @@ def training_names(
                 yield f"{model}-{recipe}", f"{TITLES[model]} ({recipe})", training
 
 
-def all_curves(trained: dict[tuple[str, str], list[Results]]) -> pd.DataFrame:
+def all_curves(trained: Trained) -> pd.DataFrame:
     """Long form for `dvc plots`: columns training, data, epoch, accuracy, loss."""
     tables = []
     for name, _, training in training_names(trained):
@@ -223,7 +177,7 @@ def overfits_from(training: Results) -> int | None:
     return best if best < len(training.curves) else None
 
 
-def overfitting(trained: dict[tuple[str, str], list[Results]]) -> pd.DataFrame:
+def overfitting(trained: Trained) -> pd.DataFrame:
     """From which epochs each model overfits, in words: columns model, recipe, ours, study."""
     rows = []
     for (model, recipe), trainings in trained.items():
@@ -234,26 +188,17 @@ def overfitting(trained: dict[tuple[str, str], list[Results]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summary(trained: dict[tuple[str, str], list[Results]]) -> dict[str, float]:
-    """The few numbers for `dvc metrics`, by `MODEL_RECIPE_NAME`."""
-    numbers: dict[str, float] = {}
+def summary(trained: Trained) -> dict[str, float]:
+    """The few numbers for `dvc metrics`: accuracies on the test and on the validation images.
+
+    Those on validation images are to choose by. Any recipe but the study's is named.
+    """
+    numbers = {}
     for (model, recipe), trainings in trained.items():
-        accuracies = [training.metrics["test_accuracy"] for training in trainings]
-        entry = {
-            "accuracy": np.mean(accuracies),
-            "loss": np.mean([training.metrics["test_loss"] for training in trainings]),
-            "best_epoch": np.mean([training.metrics["best_epoch"] for training in trainings]),
-            "best_epoch_accuracy": np.mean(
-                [training.metrics["best_epoch_test_accuracy"] for training in trainings]
-            ),
-        }
-        if model == "lenet":
-            entry["accuracy_std"] = np.std(accuracies, ddof=1)
-            together = score(ensemble(trainings), trainings[0].labels)
-            entry["ensemble_accuracy"], entry["ensemble_loss"] = together.accuracy, together.loss
-            entry["best_fold"] = best_fold(trainings) + 1
-        for name, value in entry.items():
-            numbers[f"{model}_{recipe}_{name}"] = round(float(value), 5)
+        name = model if recipe == "study" else f"{model}_{recipe}"
+        for key, measure in (("accuracy", "test_accuracy"), ("val_accuracy", "val_accuracy")):
+            mean = np.mean([training.metrics[measure] for training in trainings])
+            numbers[f"{name}_{key}"] = round(float(mean), 5)
     return numbers
 
 
@@ -333,9 +278,9 @@ def terminal_table(table: pd.DataFrame) -> str:
 def main() -> None:
     settings = params.load()
     names = class_names(settings.data.source)
-    trained = load_all(settings)
+    trained = classifiers.load_all(settings)
     labels = next(iter(trained.values()))[0].labels
-    predicted = predictions(trained)
+    predicted = classifiers.predictions(trained)
     table, turns = results_table(trained), overfitting(trained)
     by_class = per_class(predicted, labels, names)
     tests = pd.DataFrame(
@@ -367,7 +312,7 @@ def main() -> None:
         mcnemar=tests,
         predicted=predicted,
         labels=labels,
-        titles=classifier_titles(trained),
+        titles=classifiers.titles(trained),
         result=OUTPUT / "results.png",
         curves={
             title: OUTPUT / "curves" / f"{name}.png" for name, title, _ in training_names(trained)
@@ -375,6 +320,8 @@ def main() -> None:
         notes=notes(settings),
     )
     report.write(REPORT, settings, findings)
+    with whole_folder(CARDS) as folder:
+        cards.write(folder, settings, trained, findings)
 
     print(terminal_table(table))
     for note in notes(settings):

@@ -16,7 +16,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 DEFAULT_FOLDER = ROOT / ".work" / "demo"
-WRITTEN_BY_STAGES = ("dvc.lock", "metrics/", "plots/", "models/lenet/")
+WRITTEN_BY_STAGES = ("dvc.lock", "metrics/", "plots/", "models/lenet/", "models/cards/")
 
 CHANGES = {
     "data.source": "digits",

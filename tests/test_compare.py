@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from stages import compare
+from stages.common import classifiers
 from stages.common.results import Results
 
 
@@ -42,12 +43,12 @@ def test_a_probability_of_zero_costs_what_keras_says():
 
 def test_the_ensemble_is_the_mean_of_the_probabilities():
     folds = [training(0.9, [[1, 0], [0.5, 0.5]]), training(0.8, [[0, 1], [0.25, 0.75]])]
-    assert compare.ensemble(folds).tolist() == [[0.5, 0.5], [0.375, 0.625]]
+    assert classifiers.ensemble(folds).tolist() == [[0.5, 0.5], [0.375, 0.625]]
 
 
 def test_the_best_fold_is_chosen_on_validation_images():
     folds = [training(0.8, [[1, 0], [0, 1]]), training(0.9, [[0, 1], [1, 0]])]
-    assert compare.best_fold(folds) == 1
+    assert classifiers.best_fold(folds) == 1
 
 
 def test_a_model_overfits_from_its_best_epoch_unless_that_is_the_last():

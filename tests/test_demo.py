@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from stages.common import images, published, results
 from stages.common.files import read_json
@@ -65,7 +66,7 @@ def test_the_demo_runs_every_stage_and_ends_with_the_table(finished):
     log = (finished / "demo.log").read_text()
     assert {name.partition("@")[0] for name in ran(log)} == {
         *("ingest", "clean", "eda", "encode", "tune", "cv_lenet"),
-        *("weights", "features", "resnet", "vgg", "compare"),
+        *("weights", "features", "resnet", "vgg", "export", "compare"),
     }
     table = log[log.index("Running stage 'compare'") :]
     for model in ("LeNet-5", "ResNet50", "VGG16"):
@@ -116,19 +117,19 @@ def test_a_finished_fold_is_not_trained_again_after_a_kill(scratch):
                 break
     killed.wait()
     assert killed.returncode == -signal.SIGKILL
-    assert ran(repro(scratch)) == ["cv_lenet@study-2", "compare"]
+    assert ran(repro(scratch)) == ["cv_lenet@study-2", "export", "compare"]
 
 
 def test_a_heads_width_retrains_that_head_only(scratch):
     demo.set_params(scratch, {"vgg.study.dense_units": 64})
-    assert ran(repro(scratch)) == ["vgg@study", "compare"]
+    assert ran(repro(scratch)) == ["vgg@study", "export", "compare"]
 
 
 def test_compare_runs_in_a_clone_without_the_cache(scratch):
     for path in ("data/raw", "data/clean", "data/encoded", "data/features", ".dvc/cache"):
         shutil.rmtree(scratch / path)
-    for path in (scratch / "models").rglob("*.keras"):
-        path.unlink()
+    for path in ("models/lenet/folds", "models/pretrained", "models/resnet", "models/vgg"):
+        shutil.rmtree(scratch / path)
     with (scratch / "stages/common/published.py").open("a") as file:
         file.write("\n# a change that only compare depends on\n")
     assert ran(repro(scratch, "--allow-missing")) == ["compare"]
@@ -162,7 +163,9 @@ def test_confusion_tables_have_a_row_for_each_test_image(finished, monkeypatch):
         assert set(table["predicted"]) <= set(names)
 
 
-@pytest.mark.parametrize("name", ["lenet/study-1", "lenet/study-2", "resnet/study", "vgg/study"])
+@pytest.mark.parametrize(
+    "name", ["lenet/folds/study-1", "lenet/folds/study-2", "resnet/study", "vgg/study"]
+)
 def test_a_saved_model_takes_raw_images_and_repeats_the_probabilities(finished, monkeypatch, name):
     from stages.common.keras_setup import keras
 
@@ -171,7 +174,51 @@ def test_a_saved_model_takes_raw_images_and_repeats_the_probabilities(finished, 
     raw = images.load("data/clean", "test").images
     found = model.predict(np.asarray(raw), verbose=0)
     # Those on disk are float16, which is good for three decimals.
-    np.testing.assert_allclose(found, results.load(name).probabilities, atol=1e-3)
+    expected = results.load(name.replace("folds/", "")).probabilities
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_the_exported_model_is_the_best_fold_in_half_precision(finished, monkeypatch):
+    from stages.common.keras_setup import keras
+
+    monkeypatch.chdir(finished)
+    folds = {fold: results.load(f"lenet/study-{fold}") for fold in (1, 2)}
+    best = max(folds, key=lambda fold: folds[fold].metrics["val_accuracy"])
+    models = [Path(f"models/lenet/{name}.keras") for name in ("best", f"folds/study-{best}")]
+    half, full = (path.stat().st_size for path in models)
+    assert half < 0.6 * full
+    raw = images.load("data/clean", "test").images
+    found = keras.saving.load_model(models[0]).predict(np.asarray(raw), verbose=0)
+    np.testing.assert_allclose(found, folds[best].probabilities, atol=5e-3)
+
+
+def test_the_images_that_all_get_wrong_are_cut_out_of_the_test_set(finished, monkeypatch):
+    monkeypatch.chdir(finished)
+    test, names = images.load("data/clean", "test"), np.array(images.class_names("digits"))
+    table = pd.read_csv("plots/missed/images.csv")
+    assert list(table["actual"]) == list(names[test.labels[table["index"]]])
+    guesses = table.drop(columns=["index", "actual"])
+    assert not guesses.eq(table["actual"], axis=0).any(axis=None)
+    pixels = np.asarray(Image.open("plots/missed/images.png"))
+    for number, index in enumerate(table["index"]):
+        row, column = divmod(number, pixels.shape[1] // 28)
+        tile = pixels[28 * row : 28 * (row + 1), 28 * column : 28 * (column + 1)]
+        np.testing.assert_array_equal(tile, test.images[index])
+
+
+def test_every_registered_model_has_a_card_that_names_its_file(finished):
+    cards = [path.read_text() for path in (finished / "models/cards").glob("*.md")]
+    for artifact in yaml.safe_load((finished / "dvc.yaml").read_text())["artifacts"].values():
+        assert (finished / artifact["path"]).exists()
+        assert sum(f"`{artifact['path']}`" in card for card in cards) == 1
+
+
+def test_the_times_of_a_run_are_told(finished):
+    command = [sys.executable, "-m", "benchmarks.times"]
+    run = subprocess.run(command, cwd=finished, check=True, capture_output=True, text=True)
+    for stage in ("ingest", "cv_lenet@study-2", "features@vgg16-study", "compare"):
+        assert stage in run.stdout
+    assert run.stdout.rstrip().endswith("minutes in all")
 
 
 @pytest.mark.parametrize(("head", "backbone"), [("resnet", "resnet50"), ("vgg", "vgg16")])

@@ -1,22 +1,27 @@
 """`plots/report.html`: what stands in it, and that a browser shows it from one file alone."""
 
 import dataclasses
+import io
 import json
 import re
 import shutil
 import subprocess
+import zipfile
+from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from stages import compare, eda
+from stages import compare, eda, export
 from stages.common import params, published, report
 from stages.common.command import InputError
-from stages.common.files import read_json, write_json
-from stages.common.images import FASHION, ImageSet
+from stages.common.files import read_json, write_json, write_yaml
+from stages.common.images import ImageSet
 from stages.common.results import Results
 from tests.demo import set_params
 from tests.imports import ROOT
@@ -51,6 +56,16 @@ def made_up(seed: int, labels: np.ndarray) -> Results:
     return Results(metrics, curves, probabilities, labels)
 
 
+def small_model(path: Path) -> None:
+    """What `export` takes for a model: an archive with weights."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    weights = io.BytesIO()
+    with h5py.File(weights, "w") as file:
+        file["layers/dense/vars/0"] = np.ones((3, 2), np.float32)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(export.WEIGHTS, weights.getvalue())
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, params.Params, report.Findings]:
     """A folder in which `compare` has run on made-up results, and what the report was given."""
@@ -66,7 +81,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, params.Params, 
         pixels = random.integers(0, 256, (TEST_IMAGES, 28, 28), dtype=np.uint8)
         ImageSet(pixels, labels).save(root / "data/clean", "train")
         eda.main()
-        shutil.rmtree("data")
+        ImageSet(pixels, labels).save(root / "data/clean", "test")
         counts = {f"label_{label}": 5991 for label in range(10)}
         clean = {**published.CLEANING, "test_rows": TEST_IMAGES, "test_repeated_rows": 1}
         write_json("metrics/clean.json", clean | counts | {"train_rows_in_test": 11})
@@ -86,6 +101,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, params.Params, 
         patch.setattr(
             report, "write", lambda *given_now: (given.append(given_now), write(*given_now))
         )
+        for fold in range(1, 6):
+            small_model(root / f"models/lenet/folds/study-{fold}.keras")
+        export.main()
+        shutil.rmtree("data")
+        shutil.rmtree("models")
+        write_yaml("docs/full_run.yaml", {"machine": "made up", "seconds": {"tune": 1.0}})
         compare.main()
     ((_, settings, findings),) = given
     return root, settings, findings
@@ -181,8 +202,9 @@ def test_every_picture_has_a_description(page):
     attributes = Reader(page).attributes
     pictures = [value for tag, name, value in attributes if (tag, name) == ("img", "src")]
     described = [value for tag, name, value in attributes if (tag, name) == ("img", "alt")]
-    # The result, eda's seven, the tuner's, and seven trainings.
-    assert len(pictures) == 1 + 7 + 1 + 7
+    missed = len(pd.read_csv("plots/missed/images.csv"))
+    # The result, eda's seven, the tuner's, seven trainings, and what every model gets wrong.
+    assert len(pictures) == 1 + 7 + 1 + 7 + missed
     assert len(described) == len(pictures)
     assert all(described)
 
@@ -222,23 +244,42 @@ def test_text_is_escaped(run, folder):
     assert Reader(page).open == []
 
 
-def test_images_that_all_get_wrong_are_named_by_index(run):
-    _, _, findings = run
-    guesses = {"one": np.array([1, 0, 2]), "two": np.array([3, 1, 0])}
-    found = dataclasses.replace(
-        findings, predicted=guesses, labels=np.array([0, 1, 1]), titles={"one": "A", "two": "B"}
-    )
-    table = report.common_errors(found, FASHION)
-    assert table.columns == ["Index", "Actual", "A", "B"]
-    assert table.rows == [
-        ["0", "T-shirt/top", "Trouser", "Dress"],
-        ["2", "Trouser", "Pullover", "T-shirt/top"],
-    ]
-    assert report.common_errors_in_words(table).startswith("2 test images")
-
-
-def test_the_page_lists_the_image_that_all_get_wrong(page):
+def test_images_that_all_get_wrong_are_shown_and_named_by_index(page, folder):
+    missed = pd.read_csv("plots/missed/images.csv")
+    assert list(missed.loc[0, ["index", "actual"]]) == [0, "T-shirt/top"]
+    table = report.missed_table(missed, dict.fromkeys(missed.columns[2:], "A"))
+    assert table.columns == ["Index", "Actual", "A", "A", "A", "A"]
+    assert table.rows[0] == ["0", "T-shirt/top", *["Trouser"] * 4]
     assert "<td class=n>0</td><td>T-shirt/top</td><td>Trouser</td>" in page
+    assert 'alt="Test image 0: T-shirt/top; all say Trouser"' in page
+    assert report.missed_in_words(missed).startswith(f"{len(missed)} test image")
+    assert report.missed_in_words(missed[:0]).startswith("There is none")
+
+
+def test_their_pictures_are_those_of_the_test_set(run, folder):
+    missed = pd.read_csv("plots/missed/images.csv")
+    shown = report.missed_pictures(missed)
+    assert len(shown) == len(missed)
+    content = b64decode(shown[-1][1].uri.partition(",")[2])
+    pixels = np.asarray(Image.open(io.BytesIO(content)))
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (TEST_IMAGES, 28, 28), dtype=np.uint8)
+    np.testing.assert_array_equal(pixels, images[missed["index"].iloc[-1]])
+
+
+def test_the_times_are_those_of_the_run_in_the_repository(page):
+    assert "on all 70,000 images: made up." in page
+    assert "<td>tune</td>" in page
+
+
+def test_every_model_has_a_card_with_its_numbers(folder):
+    results = pd.read_csv("plots/compare/results.csv")
+    for name, model in (("lenet", "LeNet-5"), ("resnet", "ResNet50, frozen")):
+        card = (folder / f"models/cards/{name}-study.md").read_text(encoding="utf-8")
+        for row in results[results["model"] == model].itertuples():
+            assert f"| {row.measure} | {report.percent(row.accuracy)} |" in card
+        assert published.CAVEAT in card
+        assert "&#" not in card
 
 
 def test_a_confusion_matrix_has_actual_classes_in_rows():
@@ -297,7 +338,12 @@ def test_a_run_without_a_search_has_a_page_too(run, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("path", "stage"),
-    [("metrics/clean.json", "clean"), ("plots/eda", "eda"), ("plots/tune/trials.csv", "tune")],
+    [
+        ("metrics/clean.json", "clean"),
+        ("plots/eda", "eda"),
+        ("plots/tune/trials.csv", "tune"),
+        ("plots/missed/images.csv", "export"),
+    ],
 )
 def test_a_missing_file_is_named_with_its_stage(run, tmp_path, monkeypatch, path, stage):
     root, settings, findings = run
@@ -348,7 +394,7 @@ def test_a_browser_shows_every_picture_and_sorts_without_a_complaint(page, tmp_p
     browser = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert "CONSOLE" not in browser.stderr
     found = json.loads(re.search(r'<pre id="probe">(.*)</pre>', browser.stdout)[1])
-    assert len(found["widths"]) == 16
+    assert len(found["widths"]) == page.count("<img")
     assert min(found["widths"]) > 0
     assert [name for name in found["requests"] if not name.startswith("data:")] == []
     assert found["overflow"] <= 0

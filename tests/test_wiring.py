@@ -19,9 +19,10 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 FOLDS = [f"cv_lenet@study-{fold}" for fold in PARAMS["cv"]["folds"]]
 
-LENET = ["tune", *FOLDS, "compare"]
-RESNET = ["features@resnet50-study", "resnet@study", "compare"]
-VGG = ["features@vgg16-study", "vgg@study", "compare"]
+LAST = ["export", "compare"]
+LENET = ["tune", *FOLDS, *LAST]
+RESNET = ["features@resnet50-study", "resnet@study", *LAST]
+VGG = ["features@vgg16-study", "vgg@study", *LAST]
 ALL_BUT_WEIGHTS = ["ingest", "clean", "eda", "encode", *LENET, *RESNET, *VGG]
 
 # For every param: a new value, and the stages that DVC runs because of it.
@@ -44,11 +45,11 @@ RERUNS: dict[str, tuple[Any, list[str]]] = {
     "tune.factor": (2, LENET),
     "tune.hyperband_iterations": (2, LENET),
     "tune.max_trials": (5, LENET),
-    "cv.folds": ([1, 2], ["cv_lenet@study-1", "cv_lenet@study-2", "compare"]),
+    "cv.folds": ([1, 2], ["cv_lenet@study-1", "cv_lenet@study-2", *LAST]),
     "lenet.study.units": (248, LENET),
     "lenet.study.learning_rate": (0.001, LENET),
-    "lenet.study.epochs": (3, [*FOLDS, "compare"]),
-    "lenet.study.batch_size": (32, [*FOLDS, "compare"]),
+    "lenet.study.epochs": (3, [*FOLDS, *LAST]),
+    "lenet.study.batch_size": (32, [*FOLDS, *LAST]),
     "backbone.resnet50.weights": ("random", ["weights@resnet50", *RESNET]),
     "backbone.resnet50.layer": ("conv3_block4_out", ["weights@resnet50", *RESNET]),
     "backbone.vgg16.weights": ("random", ["weights@vgg16", *VGG]),
@@ -60,7 +61,7 @@ RERUNS: dict[str, tuple[Any, list[str]]] = {
     "features.vgg16.study.preprocessing": ("imagenet", VGG),
     "features.vgg16.study.pooling": ("avg", VGG),
     **{
-        f"{head}.study.{key}": (value, [f"{head}@study", "compare"])
+        f"{head}.study.{key}": (value, [f"{head}@study", *LAST])
         for head in ("resnet", "vgg")
         for key, value in {
             "dense_units": 256,
@@ -72,6 +73,9 @@ RERUNS: dict[str, tuple[Any, list[str]]] = {
         }.items()
     },
 }
+
+
+IN_GIT = ["models/lenet/hyperparameters.yaml", "models/lenet/best.keras"]
 
 
 def leaves(section: dict[str, Any], prefix: str = "") -> list[str]:
@@ -222,16 +226,16 @@ def test_features_have_every_recipe():
 
 
 def test_what_git_keeps_is_not_cached_and_the_rest_is():
-    """Metrics, plots and hyperparameters lie in Git; data and models in DVC's cache."""
+    """Metrics, plots and what is small of the models lie in Git; the rest in DVC's cache."""
     for name, stage in STAGES.items():
         for out in [*stage.get("outs", []), *stage.get("metrics", [])]:
             path, options = next(iter(out.items())) if isinstance(out, dict) else (out, {})
-            in_git = path.startswith(("metrics/", "plots/")) or path.endswith(".yaml")
+            in_git = path.startswith(("metrics/", "plots/", "models/cards")) or path in IN_GIT
             assert options.get("cache", True) != in_git, (name, path)
 
 
 def test_stages_that_train_nothing_do_not_import_tensorflow():
-    names = ["ingest", "clean", "eda", "encode", "compare"]
+    names = ["ingest", "clean", "eda", "encode", "export", "compare"]
     imports = "; ".join(f"import stages.{name}" for name in names)
     code = f"{imports}; import sys; sys.exit(bool({{'keras', 'tensorflow'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -2,7 +2,8 @@
 
 `report.html.j2` beside this module is the page; here is what it is filled with. Everything comes
 from files that lie in Git, so a clone without DVC's cache can write it, and nothing in it (dates,
-durations, absolute paths) differs between two runs with the same inputs.
+absolute paths, how long this run took) differs between two runs with the same inputs. The times are
+those of the run that the repository holds, which whoever commits a run writes down.
 """
 
 import io
@@ -11,7 +12,7 @@ from base64 import b64encode
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
@@ -22,8 +23,8 @@ from PIL import Image
 from stages.common import published
 from stages.common.command import InputError
 from stages.common.figures import plt
-from stages.common.files import read_json, whole_file
-from stages.common.images import class_names
+from stages.common.files import read_json, read_yaml, whole_file
+from stages.common.images import SIDE, class_names
 from stages.common.params import Params
 
 TEMPLATE = "report.html.j2"
@@ -31,6 +32,8 @@ CLEANING = Path("metrics/clean.json")
 TUNING = Path("metrics/tune.json")
 TRIALS = Path("plots/tune/trials.csv")
 FIGURES = Path("plots/eda")
+MISSED = Path("plots/missed")
+FULL_RUN = Path("docs/full_run.yaml")
 
 # A palette makes a picture half as large. Fewer colours bend a heat map's scale; fewer pixels make
 # the file larger, for they blur plain areas into shades.
@@ -140,7 +143,7 @@ def _is_number(cell: str) -> bool:
     return bool(re.fullmatch(rf"(< )?[+{MINUS}-]?[\d,]*(\.\d+)?(e[+-]\d+)?(\s%)?", cell))
 
 
-def _need(path: Path, stage: str) -> Path:
+def need(path: Path, stage: str) -> Path:
     if not path.exists():
         raise InputError(f"{path} is missing; `dvc repro` writes it, in the stage {stage}")
     return path
@@ -170,16 +173,20 @@ def counted(number: int, noun: str) -> str:
 def picture(source: Path | io.BytesIO) -> Picture:
     """A PNG as a data: URI, in `PICTURE_COLORS` colours."""
     with Image.open(source) as image:
-        small = image.convert("RGB").quantize(PICTURE_COLORS, dither=Image.Dither.NONE)
+        return data_uri(image.convert("RGB").quantize(PICTURE_COLORS, dither=Image.Dither.NONE))
+
+
+def data_uri(image: Image.Image) -> Picture:
+    """`image` as PNG, all of it in the URI."""
     file = io.BytesIO()
-    small.save(file, "PNG", optimize=True)
-    return Picture(f"data:image/png;base64,{b64encode(file.getvalue()).decode()}", *small.size)
+    image.save(file, "PNG", optimize=True)
+    return Picture(f"data:image/png;base64,{b64encode(file.getvalue()).decode()}", *image.size)
 
 
 def eda_pictures() -> list[tuple[str, Picture]]:
     """Caption and picture of every figure of `eda`."""
     paths = sorted(
-        _need(FIGURES, "eda").glob("*.png"),
+        need(FIGURES, "eda").glob("*.png"),
         key=lambda path: (
             list(CAPTIONS).index(path.stem) if path.stem in CAPTIONS else len(CAPTIONS),
             path.stem,
@@ -411,29 +418,53 @@ def mcnemar_table(mcnemar: pd.DataFrame, titles: dict[str, str]) -> Table:
     )
 
 
-def common_errors(findings: Findings, names: tuple[str, ...]) -> Table:
+def missed_table(missed: pd.DataFrame, titles: dict[str, str]) -> Table:
     """The images that no classifier gets right, by their place in the test set from 0."""
-    guesses = np.stack(list(findings.predicted.values()))
-    wrong = np.flatnonzero((guesses != findings.labels).all(axis=0))
     return Table(
-        f"The {counted(len(wrong), 'test image')} that no classifier gets right",
-        ["Index", "Actual", *(findings.titles[name] for name in findings.predicted)],
-        [
-            [str(index), names[findings.labels[index]], *(names[g] for g in guesses[:, index])]
-            for index in wrong
-        ],
+        f"The {counted(len(missed), 'test image')} that no classifier gets right",
+        ["Index", "Actual", *(titles[classifier] for classifier in missed.columns[2:])],
+        missed.astype(str).to_numpy().tolist(),
         tall=True,
     )
 
 
-def common_errors_in_words(errors: Table) -> str:
-    by_class = Counter(row[1] for row in errors.rows)
-    most = [name for name, count in by_class.items() if count == max(by_class.values())]
+def missed_pictures(missed: pd.DataFrame) -> list[tuple[str, Picture]]:
+    """Caption and picture of each of them, cut out of the sheet that `export` wrote."""
+    found = []
+    with Image.open(need(MISSED / "images.png", "export")) as sheet:
+        columns = sheet.width // SIDE
+        for number, row in enumerate(missed.itertuples(index=False)):
+            left, top = SIDE * (number % columns), SIDE * (number // columns)
+            image = sheet.crop((left, top, left + SIDE, top + SIDE))
+            (guess, votes), *_ = Counter(row[2:]).most_common(1)
+            agreed = f"all say {guess}" if votes == len(row[2:]) else f"mostly {guess}"
+            found.append((f"{row[0]}: {row[1]}; {agreed}", data_uri(image)))
+    return found
+
+
+def missed_in_words(missed: pd.DataFrame) -> str:
+    by_class = missed["actual"].value_counts()
+    most = list(by_class.index[by_class == by_class.max()])
     if not most:
         return "There is none: every image is classified correctly by one model at least."
     return (
-        f"{counted(len(errors.rows), 'test image')}, most often of the class "
-        f"{' or '.join(most)} ({by_class[most[0]]:,})."
+        f"{counted(len(missed), 'test image')}, most often of the class "
+        f"{' or '.join(most)} ({by_class.max():,})."
+    )
+
+
+def times_table(run: dict[str, Any]) -> Table:
+    """How long each stage of the repository's own run took."""
+    total = sum(run["seconds"].values())
+    rows = [
+        [stage, f"{seconds / 60:.1f}", f"{100 * seconds / total:.1f}{PERCENT}"]
+        for stage, seconds in run["seconds"].items()
+    ]
+    return Table(
+        f"Minutes of each stage: {total / 3600:.1f} hours in all",
+        ["Stage", "Minutes", "Share"],
+        rows,
+        tall=True,
     )
 
 
@@ -480,66 +511,79 @@ def models_table(settings: Params, tune: dict[str, float]) -> Table:
     return Table("What was trained, and how", columns, rows, words=True)
 
 
+def environment() -> jinja2.Environment:
+    """Where the templates lie, and what they may use."""
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    formats = (percent, stated_percent, decimals, stated, counted)
+    found.filters |= {function.__name__: function for function in formats}
+    return found
+
+
 def render(settings: Params, findings: Findings) -> str:
     """The page.
 
     Raises:
-        InputError: a file of `clean`, `eda` or `tune` is not there.
+        InputError: a file of `clean`, `eda`, `tune` or `export` is not there.
     """
     names = class_names(settings.data.source)
-    clean = read_json(_need(CLEANING, "clean"))
-    tune = read_json(_need(TUNING, "tune"))
-    trials = pd.read_csv(_need(TRIALS, "tune"))
+    clean = read_json(need(CLEANING, "clean"))
+    tune = read_json(need(TUNING, "tune"))
+    trials = pd.read_csv(need(TRIALS, "tune"))
     trials_picture = None
     if len(trials):
         file, figure = io.BytesIO(), trials_figure(trials, tune["trial"])
         figure.savefig(file)
         plt.close(figure)
         trials_picture = picture(file)
-    errors = common_errors(findings, names)
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"percent": percent, "counted": counted}
-    return environment.get_template(TEMPLATE).render(
-        sections=SECTIONS,
-        headline=headline(findings.results, findings.labels),
-        notes=findings.notes,
-        result=picture(findings.result),
-        clean=clean,
-        duplicates=settings.clean.duplicates,
-        cleaning=cleaning_table(clean),
-        classes=classes_table(clean, findings.labels, names),
-        eda=eda_pictures(),
-        tune=tune,
-        settings=settings,
-        tuning=tuning_table(tune),
-        trials=trials_table(trials),
-        trials_picture=trials_picture,
-        curves=[(title, picture(path)) for title, path in findings.curves.items()],
-        results=results_table(findings.results),
-        best_epoch=best_epoch_table(findings.results),
-        overfitting=overfitting_table(findings.overfitting),
-        names=names,
-        confusions=[
-            confusion(findings.titles[name], guesses, findings.labels, names)
-            for name, guesses in findings.predicted.items()
-        ],
-        per_class=per_class_table(findings.per_class, findings.titles),
-        mcnemar=mcnemar_table(findings.mcnemar, findings.titles),
-        pairs=len(findings.mcnemar),
-        errors=errors,
-        errors_in_words=common_errors_in_words(errors),
-        models=models_table(settings, tune),
-        params=yaml.safe_dump(
-            settings.model_dump(), sort_keys=False, default_flow_style=None, width=88
-        ),
+    missed = pd.read_csv(need(MISSED / "images.csv", "export"))
+    full_run = read_yaml(FULL_RUN)
+    return (
+        environment()
+        .get_template(TEMPLATE)
+        .render(
+            sections=SECTIONS,
+            headline=headline(findings.results, findings.labels),
+            notes=findings.notes,
+            result=picture(findings.result),
+            clean=clean,
+            duplicates=settings.clean.duplicates,
+            cleaning=cleaning_table(clean),
+            classes=classes_table(clean, findings.labels, names),
+            eda=eda_pictures(),
+            tune=tune,
+            settings=settings,
+            tuning=tuning_table(tune),
+            trials=trials_table(trials),
+            trials_picture=trials_picture,
+            curves=[(title, picture(path)) for title, path in findings.curves.items()],
+            results=results_table(findings.results),
+            best_epoch=best_epoch_table(findings.results),
+            overfitting=overfitting_table(findings.overfitting),
+            names=names,
+            confusions=[
+                confusion(findings.titles[name], guesses, findings.labels, names)
+                for name, guesses in findings.predicted.items()
+            ],
+            per_class=per_class_table(findings.per_class, findings.titles),
+            mcnemar=mcnemar_table(findings.mcnemar, findings.titles),
+            pairs=len(findings.mcnemar),
+            missed=missed_table(missed, findings.titles),
+            missed_in_words=missed_in_words(missed),
+            missed_pictures=missed_pictures(missed),
+            full_run=full_run,
+            times=times_table(full_run),
+            models=models_table(settings, tune),
+            params=yaml.safe_dump(
+                settings.model_dump(), sort_keys=False, default_flow_style=None, width=88
+            ),
+        )
     )
 
 
