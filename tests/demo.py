@@ -35,20 +35,24 @@ CHANGES = {
 }
 
 
-def copy_project(folder: Path, changes: dict[str, Any] | None = None) -> None:
-    """Make `folder` a fresh repository of the project, without what stages wrote.
+def copy_project(
+    folder: Path, changes: dict[str, Any] | None = None, results: bool = False
+) -> None:
+    """Make `folder` a fresh repository of the project.
 
     Args:
         changes: new values for params, by their dotted name.
+        results: with what stages wrote, as far as it is in Git.
     """
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file() and not name.startswith(WRITTEN_BY_STAGES):
+        if (ROOT / name).is_file() and (results or not name.startswith(WRITTEN_BY_STAGES)):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
-    set_params(folder, changes or {})
+    if changes:
+        set_params(folder, changes)
 
 
 def set_params(folder: Path, changes: dict[str, Any]) -> None:

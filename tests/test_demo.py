@@ -22,32 +22,6 @@ from tests import demo
 pytestmark = pytest.mark.slow
 
 
-def users_files() -> dict[str, tuple[int, int]]:
-    """Time of change and size of all that a run writes, in the repository itself."""
-    names = ("params.yaml", "dvc.lock", "data", "metrics", "models", "plots")
-    roots = [demo.ROOT / name for name in names]
-    paths = [path for root in roots for path in [root, *root.rglob("*")] if path.exists()]
-    return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in paths}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the demo has run, without network and without a mirror."""
-    folder = tmp_path_factory.mktemp("demo") / "first"
-    before = users_files()
-    environment = {key: value for key, value in os.environ.items() if key != "FASHION_MIRROR"}
-    # A proxy that is not there: whatever asked for the network would fail.
-    environment |= {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
-    command = [sys.executable, "-m", "tests.demo", str(folder)]
-    run = subprocess.run(
-        command, cwd=demo.ROOT, env=environment, check=False, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert users_files() == before, "the demo changed files outside its folder"
-    (folder / "demo.log").write_text(run.stdout)
-    return folder
-
-
 @pytest.fixture
 def scratch(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished demo that a test may change."""

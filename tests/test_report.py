@@ -209,12 +209,8 @@ def test_every_picture_has_a_description(page):
     assert all(described)
 
 
-@pytest.mark.parametrize("of", ["made-up run", "run in Git"])
-def test_it_is_small_enough_for_git(of, folder):
-    path = (folder if of == "made-up run" else ROOT) / "plots/report.html"
-    if not path.exists():
-        pytest.skip("the repository has no report yet")
-    assert path.stat().st_size < LIMIT
+def test_it_is_small_enough_for_git(folder):
+    assert (folder / "plots/report.html").stat().st_size < LIMIT
 
 
 def test_the_same_inputs_give_the_same_bytes_wherever_they_lie(page, run, tmp_path, monkeypatch):

@@ -89,9 +89,9 @@ def leaves(section: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def up_to_date(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project that DVC takes for one whose every stage has run."""
-    folder = tmp_path_factory.mktemp("finished")
+    folder = tmp_path_factory.mktemp("up_to_date")
     copy_project(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -123,9 +123,9 @@ def would_run(folder: Path) -> set[str]:
         }
 
 
-def test_nothing_would_run_without_a_change(finished, monkeypatch):
-    monkeypatch.chdir(finished)
-    assert would_run(finished) == set()
+def test_nothing_would_run_without_a_change(up_to_date, monkeypatch):
+    monkeypatch.chdir(up_to_date)
+    assert would_run(up_to_date) == set()
 
 
 def test_the_table_has_every_param():
@@ -133,15 +133,15 @@ def test_the_table_has_every_param():
 
 
 @pytest.mark.parametrize("name", RERUNS)
-def test_a_changed_param_reruns_what_depends_on_it(finished, monkeypatch, name):
+def test_a_changed_param_reruns_what_depends_on_it(up_to_date, monkeypatch, name):
     value, expected = RERUNS[name]
-    monkeypatch.chdir(finished)
-    original = (finished / "params.yaml").read_text()
+    monkeypatch.chdir(up_to_date)
+    original = (up_to_date / "params.yaml").read_text()
     try:
-        set_params(finished, {name: value})
-        assert would_run(finished) == set(expected)
+        set_params(up_to_date, {name: value})
+        assert would_run(up_to_date) == set(expected)
     finally:
-        (finished / "params.yaml").write_text(original)
+        (up_to_date / "params.yaml").write_text(original)
 
 
 def declared(stage: dict[str, Any]) -> set[str]:
