@@ -1,4 +1,4 @@
-"""Draw the sample pictures of the README: an ankle boot on a light ground, a trouser on a dark one.
+"""Draw the README's sample pictures: an ankle boot on a light background, a trouser on a dark one.
 
 `python -m docs.draw` writes them again, from the repository's root.
 """
@@ -34,9 +34,9 @@ TROUSER = [
 ]
 
 
-def draw(size: tuple[int, int], ground: str, shapes: list[Shape]) -> Image.Image:
+def draw(size: tuple[int, int], background: str, shapes: list[Shape]) -> Image.Image:
     """The shapes, one over another, as an RGB image of `size` (width, height) in pixels."""
-    image = Image.new("RGB", [FINER * side for side in size], ground)
+    image = Image.new("RGB", [FINER * side for side in size], background)
     for colour, corners in shapes:
         ImageDraw.Draw(image).polygon([FINER * value for value in corners], colour)
     return image.resize(size, Image.Resampling.BOX)

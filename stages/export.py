@@ -2,8 +2,8 @@
 
 Reads the folds' models, every training's results under `metrics/` and the test images of
 `data/clean/`. Writes `models/lenet/best.keras`, the LeNet-5 that did best on its own validation
-images, with its weights in half precision, and `plots/missed/`: the test images that no classifier
-gets right (images.png, `COLUMNS` in a row), and what each took them for (images.csv).
+images, with its weights in half precision, and `plots/misclassified/`: the test images that no
+classifier gets right (images.png, `COLUMNS` in a row), and what each took them for (images.csv).
 
 `compare` could do neither and still run in such a clone, which has no model and no image to read.
 """
@@ -24,7 +24,7 @@ from stages.common.files import whole_file, whole_folder
 DATA = Path("data/clean")
 FOLDS = Path("models/lenet/folds")
 MODEL = Path("models/lenet/best.keras")
-MISSED = Path("plots/missed")
+MISCLASSIFIED = Path("plots/misclassified")
 WEIGHTS = "model.weights.h5"
 COLUMNS = 20
 
@@ -85,18 +85,18 @@ def main() -> None:
     names = np.array(images.class_names(settings.data.source))
     test = images.load(DATA, "test")
     predicted = classifiers.predictions(trained)
-    missed = np.flatnonzero((np.stack(list(predicted.values())) != test.labels).all(axis=0))
+    indices = np.flatnonzero((np.stack(list(predicted.values())) != test.labels).all(axis=0))
 
     recipe, fold = classifiers.best_lenet(trained)
     export_model(FOLDS / f"{recipe}-{fold}.keras", MODEL)
-    with whole_folder(MISSED) as folder:
-        contact_sheet(test.images[missed]).save(folder / "images.png", optimize=True)
-        guesses = {classifier: names[labels[missed]] for classifier, labels in predicted.items()}
-        table = pd.DataFrame({"index": missed, "actual": names[test.labels[missed]], **guesses})
+    with whole_folder(MISCLASSIFIED) as folder:
+        contact_sheet(test.images[indices]).save(folder / "images.png", optimize=True)
+        guesses = {classifier: names[labels[indices]] for classifier, labels in predicted.items()}
+        table = pd.DataFrame({"index": indices, "actual": names[test.labels[indices]], **guesses})
         table.to_csv(folder / "images.csv", index=False)
     print(
         f"export: {MODEL} is recipe {recipe}, fold {fold}, {MODEL.stat().st_size / 1e6:.2f} MB; "
-        f"{len(missed)} of {len(test):,} test images in {MISSED}, which no classifier gets right"
+        f"no classifier gets {len(indices)} of {len(test):,} test images right ({MISCLASSIFIED})"
     )
 
 

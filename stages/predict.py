@@ -34,7 +34,7 @@ COLUMNS = [
     "file",
     *(f"{what}_{place}" for place in range(1, TOP + 1) for what in ("class", "probability")),
 ]
-# The data set's makers trimmed what is within 5 % of the ground (arXiv:1708.07747, section 2).
+# The data set's makers trimmed what is within 5 % of the background (arXiv:1708.07747, section 2).
 TOLERANCE = 0.05 * 255
 # What Pillow's readers have been seen to raise for damaged files.
 DAMAGED = (OSError, RuntimeError, SyntaxError, TypeError, ValueError, struct.error)
@@ -43,16 +43,16 @@ Row = tuple[Path, list[tuple[str, float]]]  # a picture, and classes with their 
 
 
 def prepare(picture: Image.Image) -> np.ndarray:
-    """The picture as the models take it: a light object on a ground of 0.
+    """The picture as the models take it: a light object on a background of 0.
 
-    The ground is the median of the border's pixels. A picture of 28x28 stays as it is, but is
-    inverted if its ground is light (over 127). Any other is made what the data set's makers made of
-    theirs: each pixel becomes its distance from the ground, what surrounds the object is trimmed,
-    the longer side scaled to 28, and the object centred.
+    The background is the median of the border's pixels. A picture of 28x28 stays as it is, but is
+    inverted if its background is light (over 127). Any other is made much like the data set's
+    (arXiv:1708.07747, section 2): each pixel becomes its distance from the background, what
+    surrounds the object is trimmed, the longer side scaled to 28, and the object centred. The
+    makers also sharpened, and scaled by leaving out rows and columns.
 
     Args:
-        picture: of any size. Its EXIF orientation is followed, and where it is transparent it is
-            white.
+        picture: upright, of any size. Where it is transparent it is white.
 
     Returns:
         uint8 array (28, 28).
@@ -60,14 +60,14 @@ def prepare(picture: Image.Image) -> np.ndarray:
     Raises:
         ValueError: its pixels are floating-point numbers.
     """
-    grey = _grey(ImageOps.exif_transpose(picture))
+    grey = _grey(picture)
     pixels = np.asarray(grey)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    ground = int(np.median(border))
+    background = int(np.median(border))
     if grey.size == (SIDE, SIDE):
-        return 255 - pixels if ground > 127 else pixels
-    # On a light ground this inverts, and it leaves a ground of 0 whatever it was.
-    distance = ImageChops.difference(grey, Image.new("L", grey.size, ground))
+        return 255 - pixels if background > 127 else pixels
+    # On a light background this inverts, and it leaves one of 0 whatever it was.
+    distance = ImageChops.difference(grey, Image.new("L", grey.size, background))
     # Without an object there is no box, and `crop` trims nothing.
     trimmed = distance.crop(distance.point(lambda value: value > TOLERANCE).getbbox())
     return np.asarray(ImageOps.pad(trimmed, (SIDE, SIDE), Image.Resampling.LANCZOS))
@@ -97,7 +97,8 @@ def read(path: Path) -> np.ndarray:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
-                return prepare(picture)
+                picture.load()
+                upright = ImageOps.exif_transpose(picture)
     except FileNotFoundError:
         raise InputError(f"{path} is missing; correct its name") from None
     except UnidentifiedImageError:
@@ -108,6 +109,10 @@ def read(path: Path) -> np.ndarray:
         ) from None
     except DAMAGED as error:
         raise InputError(f"{path} cannot be read ({_short(error)}); save it anew as PNG") from None
+    try:
+        return prepare(upright)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; save it anew as PNG") from None
 
 
 def files_of(path: Path) -> list[Path]:
@@ -130,10 +135,8 @@ def files_of(path: Path) -> list[Path]:
 def check_model(path: Path) -> None:
     """Raise an `InputError` unless `path` looks like a Keras model, which takes no Keras to see."""
     if not path.exists():
-        raise InputError(
-            f"{path} is missing; `dvc repro` trains the project's models, and `dvc pull` fetches "
-            "those of a finished run"
-        )
+        way = "`git restore` brings it back" if path == MODEL else "`dvc pull` fetches it"
+        raise InputError(f"{path} is missing; {way}, or `dvc repro` trains it")
     if path.suffix != ".keras" or not zipfile.is_zipfile(path):
         raise InputError(f"{path} is no Keras model; name a .keras file that this project wrote")
 

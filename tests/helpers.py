@@ -1,9 +1,11 @@
 """What several test files need to make inputs, to run a stage and to look at what it wrote."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,9 @@ from stages.common import table
 from stages.common.command import InputError
 from stages.common.images import ImageSet
 from tests.imports import ROOT
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 
 def random_image_set(rows: int, seed: int = 0) -> ImageSet:
@@ -54,3 +59,30 @@ def message_of(refusing: Callable, *arguments: object) -> str:
     assert message
     assert "\n" not in message
     return message
+
+
+class Reader(HTMLParser):
+    """Notes what is open, the attributes of every tag, and the text of every cell."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.cells: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, *attribute) for attribute in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag, f"line {self.getpos()[0]}"
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "td":
+            self.cells[-1] += data

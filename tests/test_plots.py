@@ -15,8 +15,8 @@ from dvc_render.vega_templates import TEMPLATES
 from PIL import Image
 
 from tests import demo
+from tests.helpers import CHROMIUM, Reader
 from tests.imports import ROOT
-from tests.test_report import CHROMIUM, Reader
 
 LIMIT = 1_500_000
 TEMPLATE = ROOT / ".dvc/plots/page.html"

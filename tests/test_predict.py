@@ -26,17 +26,17 @@ BRIGHT = 180
 UPRIGHT = np.pad(np.kron(OBJECT, np.full((2, 2), BRIGHT)), ((0, 0), (4, 4)))
 
 
-def picture(cell: int = 12, ground: int = 255, margins=((3, 1), (2, 6))) -> Image.Image:
-    """The object, `BRIGHT` darker than its ground, or lighter if that is dark; mode L.
+def picture(cell: int = 12, background: int = 255, margins=((3, 1), (2, 6))) -> Image.Image:
+    """The object, `BRIGHT` darker than its background, or lighter if that is dark; mode L.
 
     Args:
         cell: the side of a cell in pixels.
-        ground: 0-255.
+        background: 0-255.
         margins: cells above and below, left and right.
     """
     cells = np.pad(OBJECT, margins)
-    colour = ground - BRIGHT if ground > 127 else ground + BRIGHT
-    pixels = np.where(np.kron(cells, np.ones((cell, cell))), colour, ground)
+    colour = background - BRIGHT if background > 127 else background + BRIGHT
+    pixels = np.where(np.kron(cells, np.ones((cell, cell))), colour, background)
     return Image.fromarray(pixels.astype(np.uint8))
 
 
@@ -100,17 +100,17 @@ class TestPrepare:
             inverted = Image.fromarray(255 - pixels)
             np.testing.assert_array_equal(predict.prepare(inverted), pixels)
 
-    @pytest.mark.parametrize(("ground", "inverted"), [(127, False), (128, True)])
-    def test_the_ground_is_light_over_127(self, ground, inverted):
-        pixels = np.full((28, 28), ground, np.uint8)
-        pixels[0, :20] = 255 - ground  # an object at the border, which the median passes over
+    @pytest.mark.parametrize(("background", "inverted"), [(127, False), (128, True)])
+    def test_the_ground_is_light_over_127(self, background, inverted):
+        pixels = np.full((28, 28), background, np.uint8)
+        pixels[0, :20] = 255 - background  # an object at the border, which the median passes over
         expected = 255 - pixels if inverted else pixels
         np.testing.assert_array_equal(predict.prepare(Image.fromarray(pixels)), expected)
 
-    @pytest.mark.parametrize("ground", [0, 40, 230, 255])
+    @pytest.mark.parametrize("background", [0, 40, 230, 255])
     @pytest.mark.parametrize("cell", [2, 3, 12, 61])
-    def test_every_ground_and_size_gives_the_same(self, cell, ground):
-        assert_alike(predict.prepare(picture(cell, ground)), UPRIGHT)
+    def test_every_ground_and_size_gives_the_same(self, cell, background):
+        assert_alike(predict.prepare(picture(cell, background)), UPRIGHT)
 
     @pytest.mark.parametrize("mode", ["P", "RGB", "RGBA", "LA", "CMYK", "YCbCr", "I", "I;16"])
     def test_every_mode_gives_the_same(self, mode):
@@ -123,9 +123,9 @@ class TestPrepare:
         assert_alike(predict.prepare(transparent_ground(picture())), UPRIGHT)
 
     def test_a_transparent_ground_in_a_palette_is_white(self, tmp_path):
-        image = picture(ground=0).convert("P")
-        ground = image.getpixel((0, 0))
-        path = written(image, tmp_path / "palette.png", transparency=ground)
+        image = picture(background=0).convert("P")
+        background = image.getpixel((0, 0))
+        path = written(image, tmp_path / "palette.png", transparency=background)
         expected = np.where(UPRIGHT, 255 - BRIGHT, 0)
         assert_alike(predict.read(path), expected)
 
@@ -172,7 +172,7 @@ class TestPrepare:
 
     @pytest.mark.parametrize("noise", [13, 12])
     def test_what_is_near_the_ground_is_trimmed(self, noise):
-        image = picture(ground=0, margins=((6, 6), (6, 6)))
+        image = picture(background=0, margins=((6, 6), (6, 6)))
         image.putpixel((0, 0), noise)
         trimmed = predict.prepare(image)
         assert (abs(trimmed.astype(int) - UPRIGHT).mean() < 4) == (noise == 12)
@@ -240,7 +240,7 @@ class TestRefusals:
 
     def test_floating_point(self, model):
         Image.new("F", (40, 40), 0.5).save("bad.tiff")
-        assert "bad.tiff cannot be read (its pixels are" in self.refusal(model, "bad.tiff")
+        assert "bad.tiff: its pixels are floating-point numbers" in self.refusal(model, "bad.tiff")
 
     def test_of_several_the_first(self, model):
         Path("bad1.png").touch()
@@ -298,8 +298,8 @@ class TestAnswers:
         picture().save(folder / "below" / "below.png")
         names = ["A, B.JPG", "b.png", "c.webp"]
         return [
-            written(picture(ground=ground), Path("pictures") / name)
-            for ground, name in zip((0, 255, 60), names, strict=True)
+            written(picture(background=background), Path("pictures") / name)
+            for background, name in zip((0, 255, 60), names, strict=True)
         ]
 
     def assert_tells(self, table: str, model: Path, paths: list[Path]) -> None:

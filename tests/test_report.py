@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import zipfile
 from base64 import b64decode
-from html.parser import HTMLParser
 from pathlib import Path
 
 import h5py
@@ -18,18 +17,17 @@ import pytest
 from PIL import Image
 
 from stages import compare, eda, export
-from stages.common import params, published, report
+from stages.common import classifiers, params, published, report
 from stages.common.command import InputError
 from stages.common.files import read_json, write_json, write_yaml
 from stages.common.images import ImageSet
 from stages.common.results import Results
 from tests.demo import set_params
+from tests.helpers import CHROMIUM, Reader
 from tests.imports import ROOT
 
 LIMIT = 1_500_000
-EPOCHS, TEST_IMAGES = 30, 300
-VOID = {"meta", "link", "img", "br", "hr", "input"}
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+EPOCHS, TEST_IMAGES, MISCLASSIFIED = 30, 300, 25
 
 
 def made_up(seed: int, labels: np.ndarray) -> Results:
@@ -46,7 +44,9 @@ def made_up(seed: int, labels: np.ndarray) -> Results:
         }
     )
     scores = random.random((len(labels), 10)) + 0.7 * np.eye(10)[labels]
-    scores[0] = np.eye(10)[(labels[0] + 1) % 10]
+    # These all get wrong, and the last of them not all in the same way.
+    scores[:MISCLASSIFIED] = np.eye(10)[(labels[:MISCLASSIFIED] + 1) % 10]
+    scores[MISCLASSIFIED - 1] = np.eye(10)[(labels[MISCLASSIFIED - 1] + 1 + seed % 3) % 10]
     numbers = [
         *("train_accuracy", "train_loss", "val_accuracy", "val_loss", "test_accuracy", "test_loss"),
         *("best_epoch_val_loss", "best_epoch_test_accuracy", "best_epoch_test_loss"),
@@ -130,33 +130,6 @@ def page(folder: Path) -> str:
     return (folder / "plots/report.html").read_text(encoding="utf-8")
 
 
-class Reader(HTMLParser):
-    """Notes what is open, the attributes of every tag, and the text of every cell."""
-
-    def __init__(self, page: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.attributes: list[tuple[str, str, str | None]] = []
-        self.cells: list[str] = []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.attributes += [(tag, *attribute) for attribute in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "td":
-            self.cells.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag, f"line {self.getpos()[0]}"
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] == "td":
-            self.cells[-1] += data
-
-
 def test_every_tag_is_closed_and_in_order(page):
     assert page.startswith("<!doctype html>")
     assert Reader(page).open == []
@@ -202,9 +175,9 @@ def test_every_picture_has_a_description(page):
     attributes = Reader(page).attributes
     pictures = [value for tag, name, value in attributes if (tag, name) == ("img", "src")]
     described = [value for tag, name, value in attributes if (tag, name) == ("img", "alt")]
-    missed = len(pd.read_csv("plots/missed/images.csv"))
+    misclassified = len(pd.read_csv("plots/misclassified/images.csv"))
     # The result, eda's seven, the tuner's, seven trainings, and what every model gets wrong.
-    assert len(pictures) == 1 + 7 + 1 + 7 + missed
+    assert len(pictures) == 1 + 7 + 1 + 7 + misclassified
     assert len(described) == len(pictures)
     assert all(described)
 
@@ -240,27 +213,36 @@ def test_text_is_escaped(run, folder):
     assert Reader(page).open == []
 
 
-def test_images_that_all_get_wrong_are_shown_and_named_by_index(page, folder):
-    missed = pd.read_csv("plots/missed/images.csv")
-    assert list(missed.loc[0, ["index", "actual"]]) == [0, "T-shirt/top"]
-    table = report.missed_table(missed, dict.fromkeys(missed.columns[2:], "A"))
-    assert table.columns == ["Index", "Actual", "A", "A", "A", "A"]
-    assert table.rows[0] == ["0", "T-shirt/top", *["Trouser"] * 4]
+def test_images_that_all_get_wrong_are_named_by_index(page, folder):
+    table = pd.read_csv("plots/misclassified/images.csv")
+    assert list(table["index"]) == list(range(MISCLASSIFIED))
+    shown = report.misclassified_table(table, dict.fromkeys(table.columns[2:], "A"))
+    assert shown.columns == ["Index", "Actual", "A", "A", "A", "A"]
+    assert shown.rows[0] == ["0", "T-shirt/top", *["Trouser"] * 4]
     assert "<td class=n>0</td><td>T-shirt/top</td><td>Trouser</td>" in page
     assert 'alt="Test image 0: T-shirt/top; all say Trouser"' in page
-    assert report.missed_in_words(missed).startswith(f"{len(missed)} test image")
-    assert report.missed_in_words(missed[:0]).startswith("There is none")
+    assert report.misclassified_in_words(table).startswith("25 test images, most often of the")
+    assert report.misclassified_in_words(table[:0]).startswith("There is none")
 
 
-def test_their_pictures_are_those_of_the_test_set(run, folder):
-    missed = pd.read_csv("plots/missed/images.csv")
-    shown = report.missed_pictures(missed)
-    assert len(shown) == len(missed)
-    content = b64decode(shown[-1][1].uri.partition(",")[2])
-    pixels = np.asarray(Image.open(io.BytesIO(content)))
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (TEST_IMAGES, 28, 28), dtype=np.uint8)
-    np.testing.assert_array_equal(pixels, images[missed["index"].iloc[-1]])
+def test_their_pictures_are_those_of_the_test_set(folder):
+    shown = report.misclassified_pictures(pd.read_csv("plots/misclassified/images.csv"))
+    pixels = np.random.default_rng(0).integers(0, 256, (TEST_IMAGES, 28, 28), dtype=np.uint8)
+    assert len(shown) == MISCLASSIFIED
+    for (_, picture), expected in zip(shown, pixels[:MISCLASSIFIED], strict=True):
+        content = b64decode(picture.uri.partition(",")[2])
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(content))), expected)
+
+
+def test_a_picture_says_how_far_the_models_agree(folder):
+    guesses = [["Bag"] * 4, ["Bag", "Bag", "Bag", "Coat"], ["Bag", "Bag", "Coat", "Shirt"]]
+    rows = [[number, "Dress", *row] for number, row in enumerate(guesses)]
+    captions = [caption for caption, _ in report.misclassified_pictures(pd.DataFrame(rows))]
+    assert captions == [
+        "0: Dress; all say Bag",
+        "1: Dress; mostly Bag",
+        "2: Dress; taken for Bag or Coat or Shirt",
+    ]
 
 
 def test_the_times_are_those_of_the_run_in_the_repository(page):
@@ -270,10 +252,16 @@ def test_the_times_are_those_of_the_run_in_the_repository(page):
 
 def test_every_model_has_a_card_with_its_numbers(folder):
     results = pd.read_csv("plots/compare/results.csv")
-    for name, model in (("lenet", "LeNet-5"), ("resnet", "ResNet50, frozen")):
+    by_class = pd.read_csv("plots/compare/per_class.csv")
+    for name, model in classifiers.TITLES.items():
         card = (folder / f"models/cards/{name}-study.md").read_text(encoding="utf-8")
         for row in results[results["model"] == model].itertuples():
             assert f"| {row.measure} | {report.percent(row.accuracy)} |" in card
+        classes = by_class[by_class["classifier"] == f"{name}-study"]
+        for _, clothing, *scores in classes.itertuples(index=False):
+            assert f"| {clothing} | {' | '.join(map(report.percent, scores))} |" in card
+        weakest = classes.loc[classes["recall"].idxmin(), "class"]
+        assert f"weakest at {weakest}," in card
         assert published.CAVEAT in card
         assert "&#" not in card
 
@@ -282,7 +270,7 @@ def test_a_confusion_matrix_has_actual_classes_in_rows():
     matrix = report.confusion("A", np.array([0, 1, 1, 1]), np.array([0, 0, 0, 1]), ("cat", "dog"))
     assert matrix.counts == [[1, 2], [0, 1]]
     assert matrix.shares == [[0.33, 0.67], [0, 1]]
-    assert matrix.slip == "Most frequent slip: cat taken for dog, 2 images."
+    assert matrix.most_frequent == "Most frequent confusion: cat taken for dog, 2 images."
 
 
 def test_the_headline_begins_with_the_best_model(run):
@@ -338,7 +326,7 @@ def test_a_run_without_a_search_has_a_page_too(run, tmp_path, monkeypatch):
         ("metrics/clean.json", "clean"),
         ("plots/eda", "eda"),
         ("plots/tune/trials.csv", "tune"),
-        ("plots/missed/images.csv", "export"),
+        ("plots/misclassified/images.csv", "export"),
     ],
 )
 def test_a_missing_file_is_named_with_its_stage(run, tmp_path, monkeypatch, path, stage):

@@ -41,6 +41,7 @@ def write(folder: Path, settings: Params, trained: Trained, findings: Findings) 
         name = f"{model}-{recipe}"
         of_model = (results["model"] == TITLES[model]) & (results["recipe"] == recipe)
         classes = per_class[per_class["classifier"] == name]
+        confusion = report.confusion(name, findings.predicted[name], findings.labels, names)
         card = template.render(
             title=findings.titles[name],
             path=model_path(trained, model, recipe),
@@ -52,6 +53,6 @@ def write(folder: Path, settings: Params, trained: Trained, findings: Findings) 
             results=results[of_model].to_dict("records"),
             per_class=classes.to_dict("records"),
             weakest=classes.loc[classes["recall"].idxmin()],
-            slip=report.confusion(name, findings.predicted[name], findings.labels, names).slip,
+            most_frequent=confusion.most_frequent,
         )
         (folder / f"{name}.md").write_text(card, encoding="utf-8", newline="\n")

@@ -32,7 +32,7 @@ CLEANING = Path("metrics/clean.json")
 TUNING = Path("metrics/tune.json")
 TRIALS = Path("plots/tune/trials.csv")
 FIGURES = Path("plots/eda")
-MISSED = Path("plots/missed")
+MISCLASSIFIED = Path("plots/misclassified")
 FULL_RUN = Path("docs/full_run.yaml")
 
 # A palette makes a picture half as large. Fewer colours bend a heat map's scale; fewer pixels make
@@ -136,16 +136,25 @@ class Confusion(NamedTuple):
     title: str
     counts: list[list[int]]
     shares: list[list[float]]
-    slip: str
+    most_frequent: str
 
 
 def _is_number(cell: str) -> bool:
     return bool(re.fullmatch(rf"(< )?[+{MINUS}-]?[\d,]*(\.\d+)?(e[+-]\d+)?(\s%)?", cell))
 
 
-def need(path: Path, stage: str) -> Path:
+def need(path: Path, stage: str | None = None) -> Path:
+    """`path`, which is there.
+
+    Args:
+        stage: that writes it; without one, it lies in Git.
+
+    Raises:
+        InputError: it is not there.
+    """
     if not path.exists():
-        raise InputError(f"{path} is missing; `dvc repro` writes it, in the stage {stage}")
+        way = f"`dvc repro` writes it, in the stage {stage}" if stage else "`git restore` it"
+        raise InputError(f"{path} is missing; {way}")
     return path
 
 
@@ -373,13 +382,13 @@ def confusion(
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     wrong = counts - np.diag(counts.diagonal())
     actual, guess = np.unravel_index(wrong.argmax(), wrong.shape)
-    slip = (
-        f"Most frequent slip: {names[actual]} taken for {names[guess]}, "
+    most_frequent = (
+        f"Most frequent confusion: {names[actual]} taken for {names[guess]}, "
         f"{counted(wrong.max(), 'image')}."
         if wrong.any()
         else "Every image is right."
     )
-    return Confusion(title, counts.tolist(), shares.round(2).tolist(), slip)
+    return Confusion(title, counts.tolist(), shares.round(2).tolist(), most_frequent)
 
 
 def per_class_table(per_class: pd.DataFrame, titles: dict[str, str]) -> Table:
@@ -418,37 +427,42 @@ def mcnemar_table(mcnemar: pd.DataFrame, titles: dict[str, str]) -> Table:
     )
 
 
-def missed_table(missed: pd.DataFrame, titles: dict[str, str]) -> Table:
+def misclassified_table(misclassified: pd.DataFrame, titles: dict[str, str]) -> Table:
     """The images that no classifier gets right, by their place in the test set from 0."""
     return Table(
-        f"The {counted(len(missed), 'test image')} that no classifier gets right",
-        ["Index", "Actual", *(titles[classifier] for classifier in missed.columns[2:])],
-        missed.astype(str).to_numpy().tolist(),
+        f"The {counted(len(misclassified), 'test image')} that no classifier gets right",
+        ["Index", "Actual", *(titles[classifier] for classifier in misclassified.columns[2:])],
+        misclassified.astype(str).to_numpy().tolist(),
         tall=True,
     )
 
 
-def missed_pictures(missed: pd.DataFrame) -> list[tuple[str, Picture]]:
+def misclassified_pictures(misclassified: pd.DataFrame) -> list[tuple[str, Picture]]:
     """Caption and picture of each of them, cut out of the sheet that `export` wrote."""
     found = []
-    with Image.open(need(MISSED / "images.png", "export")) as sheet:
+    with Image.open(need(MISCLASSIFIED / "images.png", "export")) as sheet:
         columns = sheet.width // SIDE
-        for number, row in enumerate(missed.itertuples(index=False)):
+        for number, row in enumerate(misclassified.itertuples(index=False)):
             left, top = SIDE * (number % columns), SIDE * (number // columns)
             image = sheet.crop((left, top, left + SIDE, top + SIDE))
             (guess, votes), *_ = Counter(row[2:]).most_common(1)
-            agreed = f"all say {guess}" if votes == len(row[2:]) else f"mostly {guess}"
-            found.append((f"{row[0]}: {row[1]}; {agreed}", data_uri(image)))
+            if votes == len(row[2:]):
+                taken_for = f"all say {guess}"
+            elif 2 * votes > len(row[2:]):
+                taken_for = f"mostly {guess}"
+            else:
+                taken_for = f"taken for {' or '.join(dict.fromkeys(row[2:]))}"
+            found.append((f"{row[0]}: {row[1]}; {taken_for}", data_uri(image)))
     return found
 
 
-def missed_in_words(missed: pd.DataFrame) -> str:
-    by_class = missed["actual"].value_counts()
+def misclassified_in_words(misclassified: pd.DataFrame) -> str:
+    by_class = misclassified["actual"].value_counts()
     most = list(by_class.index[by_class == by_class.max()])
     if not most:
         return "There is none: every image is classified correctly by one model at least."
     return (
-        f"{counted(len(missed), 'test image')}, most often of the class "
+        f"{counted(len(misclassified), 'test image')}, most often of the class "
         f"{' or '.join(most)} ({by_class.max():,})."
     )
 
@@ -542,8 +556,8 @@ def render(settings: Params, findings: Findings) -> str:
         figure.savefig(file)
         plt.close(figure)
         trials_picture = picture(file)
-    missed = pd.read_csv(need(MISSED / "images.csv", "export"))
-    full_run = read_yaml(FULL_RUN)
+    misclassified = pd.read_csv(need(MISCLASSIFIED / "images.csv", "export"))
+    full_run = read_yaml(need(FULL_RUN))
     return (
         environment()
         .get_template(TEMPLATE)
@@ -574,9 +588,9 @@ def render(settings: Params, findings: Findings) -> str:
             per_class=per_class_table(findings.per_class, findings.titles),
             mcnemar=mcnemar_table(findings.mcnemar, findings.titles),
             pairs=len(findings.mcnemar),
-            missed=missed_table(missed, findings.titles),
-            missed_in_words=missed_in_words(missed),
-            missed_pictures=missed_pictures(missed),
+            misclassified=misclassified_table(misclassified, findings.titles),
+            misclassified_in_words=misclassified_in_words(misclassified),
+            misclassified_pictures=misclassified_pictures(misclassified),
             full_run=full_run,
             times=times_table(full_run),
             models=models_table(settings, tune),
