@@ -249,8 +249,9 @@ class TestRefusals:
         assert message.startswith("bad2.png")
 
     def test_a_missing_model(self):
-        message = self.refusal(predict.MODEL, "good.png")
-        assert message.startswith("models/lenet/best.keras is missing; `dvc repro`")
+        of_git, of_dvc = predict.MODEL, Path("models/vgg/study.keras")
+        assert f"{of_git} is missing; `git restore`" in self.refusal(of_git, "good.png")
+        assert f"{of_dvc} is missing; `dvc pull`" in self.refusal(of_dvc, "good.png")
 
     @pytest.mark.parametrize("name", ["good.png", "bad.keras", "."])
     def test_no_model(self, name):
