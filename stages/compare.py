@@ -336,6 +336,7 @@ def main() -> None:
             f"{test.only_second_right}; p "
             + (f"= {test.p_value:.2g}" if test.p_value > 1e-300 else "< 1e-300")
         )
+    print(f"\ncompare: {report.headline(table, labels)}")
 
 
 if __name__ == "__main__":
