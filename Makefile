@@ -20,7 +20,7 @@ $(READY): requirements.lock
 	touch $@
 
 repro: $(READY) ## run the pipeline: whatever is not up to date
-	python -m stages.common.params
+	python -m stages.params
 	dvc repro
 
 demo: $(READY) ## run the whole pipeline small, in a scratch copy, without network

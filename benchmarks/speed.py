@@ -42,7 +42,8 @@ def lenet(pipeline: bool) -> tuple[int, Callable[[], None]]:
 
 def vgg_head(pipeline: bool) -> tuple[int, Callable[[], None]]:
     """Training VGG16's head of two layers of 4096 on cached features at batch 64."""
-    from stages.common import params, transfer
+    from stages import params
+    from stages.common import transfer
     from stages.common.keras_setup import keras, use_deterministic_operations
 
     x, y = arrays(64 * 40, (1, 1, 512))
@@ -62,7 +63,7 @@ def vgg_features(pipeline: bool) -> tuple[int, Callable[[], None]]:
     from stages import features
     from stages.common import backbone
     from stages.common.keras_setup import keras, use_deterministic_operations
-    from stages.common.params import FeaturesRecipe
+    from stages.params import FeaturesRecipe
 
     if not pipeline:
         x, _ = arrays(1000, (48, 48, 3))

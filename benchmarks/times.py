@@ -11,8 +11,8 @@ import argparse
 import pandas as pd
 import yaml
 
-from stages.common.command import TIMES
-from stages.common.files import read_yaml, whole_file
+from stages.cli import TIMES
+from stages.common.files import read_yaml, atomic_file
 from stages.common.report import FULL_RUN
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     if machine:
         seconds = dict(last[["stage", "seconds"]].itertuples(index=False))
         run = {"machine": machine, "seconds": seconds}
-        with whole_file(FULL_RUN) as unfinished:
+        with atomic_file(FULL_RUN) as unfinished:
             unfinished.write_text(yaml.safe_dump(run, sort_keys=False), encoding="utf-8")
         print(f"{FULL_RUN} is written; `dvc repro` shows it in the report")
 

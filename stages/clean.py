@@ -8,9 +8,10 @@ Reads `data/raw/`. Writes `data/clean/` in the same form, and `metrics/clean.jso
 
 import pandas as pd
 
-from stages.common import images, params
-from stages.common.command import run
-from stages.common.files import whole_folder, write_json
+from stages import params
+from stages.cli import run
+from stages.common import images
+from stages.common.files import atomic_folder, write_json
 from stages.common.images import ImageSet
 
 INPUT = "data/raw"
@@ -41,7 +42,7 @@ def main() -> None:
     left_rows = train_rows[~dropped]
     counts = pd.Series(left.labels).value_counts()
 
-    with whole_folder(OUTPUT) as folder:
+    with atomic_folder(OUTPUT) as folder:
         left.save(folder, "train")
         test.save(folder, "test")
     metrics = {

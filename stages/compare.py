@@ -22,13 +22,14 @@ import pandas as pd
 from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_fscore_support
 
-from stages.common import cards, classifiers, figures, params, published, report
-from stages.common.classifiers import TITLES, Trained
-from stages.common.command import run
-from stages.common.files import whole_folder, write_json
-from stages.common.images import class_names
-from stages.common.params import Params
-from stages.common.results import Results
+from stages import params
+from stages.cli import run
+from stages.common import cards, figures, report
+from stages.common.classes import class_names
+from stages.common.evaluation import Results
+from stages.common.files import atomic_folder, write_json
+from stages.common.runs import TITLES, Trained
+from stages.params import Params
 
 METRICS = "metrics/compare.json"
 OUTPUT = Path("plots/compare")
@@ -288,7 +289,7 @@ def main() -> None:
         for a, b in combinations(predicted, 2)
     )
 
-    with whole_folder(OUTPUT) as folder:
+    with atomic_folder(OUTPUT) as folder:
         table.to_csv(folder / "results.csv", index=False, float_format="%.5f")
         turns.to_csv(folder / "overfitting.csv", index=False)
         tests.to_csv(folder / "mcnemar.csv", index=False, float_format="%.3g")
@@ -320,7 +321,7 @@ def main() -> None:
         notes=notes(settings),
     )
     report.write(REPORT, settings, findings)
-    with whole_folder(CARDS) as folder:
+    with atomic_folder(CARDS) as folder:
         cards.write(folder, settings, trained, findings)
 
     print(terminal_table(table))

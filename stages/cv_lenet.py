@@ -1,24 +1,28 @@
-"""Train LeNet-5 on one fold of the training set, from scratch, and evaluate it on the test set.
+"""Train LeNet-5 on one fold of the training set, from scratch.
 
-Reads `data/encoded/` and, for what a recipe calls `tuned`, `models/lenet/hyperparameters.yaml`.
-Writes for RECIPE and FOLD `models/lenet/folds/RECIPE-FOLD.keras`, which takes raw images,
-and `metrics/lenet/RECIPE-FOLD` .json (numbers), .csv (curves) and .npz (test-set probabilities).
+Reads `data/encoded/train/` and, for what a recipe calls `tuned`, `metrics/hyperparameters.yaml`.
+Writes for RECIPE and FOLD `models/lenet/RECIPE-FOLD/`; `stages/common/training.py` says what is in
+it.
 """
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import KFold
 
-from stages.common import lenet, params
-from stages.common.command import InputError, run
-from stages.common.files import load_array, read_yaml
-from stages.common.keras_setup import seed_everything
-from stages.common.models import save_model
-from stages.common.training import train_and_evaluate
+from stages import params
+from stages.cli import InputError, run
+from stages.common import lenet, resume, training
+from stages.common.files import atomic_folder, load_array, read_yaml
+from stages.common.keras_setup import keras, seed_everything
+from stages.common.raw_lenet import on_encoded_images, on_raw_images, without_augmentation
+from stages.common.saving import save_model, without_optimizer
+from stages.params import LenetRecipe
 
-INPUT = Path("data/encoded")
-HYPERPARAMETERS = "models/lenet/hyperparameters.yaml"
+INPUT = Path("data/encoded/train")
+HYPERPARAMETERS = Path("metrics/hyperparameters.yaml")
+OUTPUT = Path("models/lenet")
 
 
 def split(rows: int, folds: int, fold: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -27,38 +31,66 @@ def split(rows: int, folds: int, fold: int, seed: int) -> tuple[np.ndarray, np.n
     return list(splits)[fold - 1]
 
 
+def resolved(recipe: LenetRecipe, tuned: dict[str, float]) -> LenetRecipe:
+    """`recipe` with the tuner's values in place of `tuned`."""
+    names = [name for name in ("units", "learning_rate") if getattr(recipe, name) == "tuned"]
+    return recipe.model_copy(update={name: tuned[name] for name in names})
+
+
 def main(recipe: str, fold: int) -> None:
     settings = params.load()
-    recipe_params = params.recipe(settings.lenet, recipe, "lenet")
+    chosen = params.recipe(settings.lenet, recipe, "lenet")
     folds = len(settings.cv.folds)
     if fold not in settings.cv.folds:
         raise InputError(f"there is no fold {fold}; params.yaml has cv.folds {settings.cv.folds}")
-    tuned = read_yaml(HYPERPARAMETERS)
-    units, learning_rate = (
-        tuned[name] if (value := getattr(recipe_params, name)) == "tuned" else value
-        for name in ("units", "learning_rate")
-    )
-    x, y, x_test, y_test = (
-        load_array(INPUT / f"{name}.npy") for name in ("x_train", "y_train", "x_test", "y_test")
-    )
+    chosen = resolved(chosen, read_yaml(HYPERPARAMETERS))
+    paths = INPUT / "images.npy", INPUT / "labels.npy"
+    x, y = map(load_array, paths)
     if folds > len(x):
         raise InputError(f"cv.folds has {folds} folds for {len(x)} training images; take fewer")
-    train, validation = split(len(x), folds, fold, settings.seed)
+    training_rows, validation_rows = split(len(x), folds, fold, settings.seed)
 
+    name = f"cv_lenet@{recipe}-{fold}"
+    identity = {**chosen.model_dump(), "seed": settings.seed, "fold": fold, "folds": folds}
+    work = resume.folder(name, identity, list(paths))
+    keras.config.set_dtype_policy(chosen.precision or "float32")
     seed_everything(settings.seed)
-    model = lenet.build(units, learning_rate)
-    results = train_and_evaluate(
-        model,
-        (x[train], y[train]),
-        (x[validation], y[validation]),
-        (x_test, y_test),
-        epochs=recipe_params.epochs,
-        batch_size=recipe_params.batch_size,
+    model = lenet.build(
+        chosen.units,
+        batch_normalization=chosen.batch_normalization,
+        dropout=chosen.dropout,
+        flip=chosen.flip,
+        shift=chosen.shift,
+        erasing=chosen.erasing,
     )
-    name = f"{recipe}-{fold}"
-    save_model(lenet.with_raw_images(model), f"models/lenet/folds/{name}.keras")
-    results.save(f"lenet/{name}")
-    print(f"cv_lenet@{name}: {results.summary()}")
+    training.compile_classifier(model, chosen, len(training_rows))
+    history = training.fit(
+        model,
+        training.Batches([x], y, training_rows, chosen.batch_size, settings.seed),
+        training.Batches([x], y, validation_rows, training.VALIDATION_BATCH),
+        epochs=chosen.epochs,
+        name=name,
+        work=work,
+    )
+
+    best = without_optimizer(model)
+    best.load_weights(work / "best.weights.h5")
+    network = without_augmentation(model)
+    whole = on_raw_images(network, chosen.average_mirrored)
+    with atomic_folder(OUTPUT / f"{recipe}-{fold}") as folder:
+        save_model(whole, folder / "model.keras")
+        summary = training.save(
+            folder,
+            network=network,
+            best=without_augmentation(best),
+            history=history,
+            recipe=chosen,
+            training_images=len(training_rows),
+            probabilities=on_encoded_images(whole).predict(x[validation_rows], verbose=0),
+            labels=y[validation_rows],
+        )
+    shutil.rmtree(work)
+    print(f"{name}: {summary}")
 
 
 if __name__ == "__main__":

@@ -14,10 +14,12 @@ import seaborn as sns
 from matplotlib.cbook import boxplot_stats
 from matplotlib.collections import PolyCollection
 
-from stages.common import figures, images, params
-from stages.common.command import run
+from stages import params
+from stages.cli import run
+from stages.common import figures, images
+from stages.common.classes import class_names
 from stages.common.figures import plt
-from stages.common.files import whole_folder
+from stages.common.files import atomic_folder
 from stages.common.images import CLASSES, SIDE
 
 INPUT = "data/clean"
@@ -266,7 +268,7 @@ def histogram_table(counts: np.ndarray, names: tuple[str, ...], bins: int = 32) 
 
 
 def main() -> None:
-    names = images.class_names(params.load().data.source)
+    names = class_names(params.load().data.source)
     train = images.load(INPUT, "train")
     pixels, labels = train.images.reshape(len(train), -1), train.labels
     counts = count_values(pixels, labels)
@@ -285,7 +287,7 @@ def main() -> None:
         "class_balance": pd.DataFrame({"class": names, "count": per_class}),
         "pixel_histograms": histogram_table(counts, names),
     }
-    with whole_folder(OUTPUT) as folder:
+    with atomic_folder(OUTPUT) as folder:
         for name, figure in drawn.items():
             figures.save(figure, folder / f"{name}.png")
         for name, table in tables.items():

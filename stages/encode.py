@@ -1,28 +1,31 @@
 """Scale the pixels to 0-1 and make the labels one-hot.
 
-Reads `data/clean/`. Writes `data/encoded/`: `x_{train,test}.npy` float32 (n, 28, 28, 1) and
-`y_{train,test}.npy` float32 (n, 10). Plain `.npy`, so that whoever trains can memory-map them.
+Reads `data/clean/`. Writes `data/encoded/train/` and `data/encoded/test/`, an output each, so that
+no training depends on the test set: `images.npy` float32 (n, 28, 28, 1) and `labels.npy` float32
+(n, 10). Plain `.npy`, so that a training can memory-map them.
 """
+
+from pathlib import Path
 
 import numpy as np
 
+from stages.cli import run
 from stages.common import images
-from stages.common.command import run
-from stages.common.files import whole_folder
+from stages.common.files import atomic_folder
 
 INPUT = "data/clean"
-OUTPUT = "data/encoded"
+OUTPUT = Path("data/encoded")
 
 
 def main() -> None:
-    with whole_folder(OUTPUT) as folder:
-        for split in images.SPLITS:
-            image_set = images.load(INPUT, split)
-            x = image_set.images[..., np.newaxis] / np.float32(255)
-            y = np.eye(images.CLASSES, dtype=np.float32)[image_set.labels]
-            np.save(folder / f"x_{split}.npy", x)
-            np.save(folder / f"y_{split}.npy", y)
-            print(f"encode: {split} x {x.dtype} {x.shape}, y {y.dtype} {y.shape}")
+    for split in images.SPLITS:
+        image_set = images.load(INPUT, split)
+        x = image_set.images[..., np.newaxis] / np.float32(255)
+        y = np.eye(images.CLASSES, dtype=np.float32)[image_set.labels]
+        with atomic_folder(OUTPUT / split) as folder:
+            np.save(folder / "images.npy", x)
+            np.save(folder / "labels.npy", y)
+        print(f"encode: {split} images {x.dtype} {x.shape}, labels {y.dtype} {y.shape}")
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from stages.common import classifiers, images, params
-from stages.common.command import InputError, run
-from stages.common.files import whole_file, whole_folder
+from stages import params
+from stages.cli import InputError, run
+from stages.common import images
+from stages.common.files import atomic_file, atomic_folder
 
 DATA = Path("data/clean")
 FOLDS = Path("models/lenet/folds")
@@ -59,7 +60,7 @@ def export_model(source: Path, path: Path) -> None:
         raise InputError(f"{source} is missing; `dvc checkout` or `dvc pull` brings it")
     with (
         zipfile.ZipFile(source) as full,
-        whole_file(path) as unfinished,
+        atomic_file(path) as unfinished,
         zipfile.ZipFile(unfinished, "w") as half,
     ):
         for entry in full.infolist():
@@ -82,14 +83,14 @@ def contact_sheet(pictures: np.ndarray) -> Image.Image:
 def main() -> None:
     settings = params.load()
     trained = classifiers.load_all(settings)
-    names = np.array(images.class_names(settings.data.source))
+    names = np.array(class_names(settings.data.source))
     test = images.load(DATA, "test")
     predicted = classifiers.predictions(trained)
     indices = np.flatnonzero((np.stack(list(predicted.values())) != test.labels).all(axis=0))
 
     recipe, fold = classifiers.best_lenet(trained)
     export_model(FOLDS / f"{recipe}-{fold}.keras", MODEL)
-    with whole_folder(MISCLASSIFIED) as folder:
+    with atomic_folder(MISCLASSIFIED) as folder:
         contact_sheet(test.images[indices]).save(folder / "images.png", optimize=True)
         guesses = {classifier: names[labels[indices]] for classifier, labels in predicted.items()}
         table = pd.DataFrame({"index": indices, "actual": names[test.labels[indices]], **guesses})

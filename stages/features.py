@@ -1,9 +1,12 @@
 """Run every image through a frozen backbone, once.
 
-Reads `data/clean/` and `models/pretrained/BACKBONE.npz`. Writes for BACKBONE and RECIPE
-`data/features/BACKBONE-RECIPE/{train,test}.npy`, float32 (n, h, w, c), or (n, c) if pooled.
+Reads `data/clean/` and the backbone's tensors in `models/pretrained/`. Writes for NAME, a key of
+the params section `features`, `data/features/NAME/train/` and `data/features/NAME/test/`, an output
+each, so that no training depends on the test set. In each: `features.npy` (n, h, w, c), or (n, d)
+if pooled or of several layers, and `mirrored.npy`, those of the mirror images, if the recipe asks
+for them. They are float32, or float16 if they were computed in a lower precision.
 
-The images go through in parts, so memory stays the same as they grow in number; a part that is
+The images go through in chunks, so memory stays the same as they grow in number; a chunk that is
 done is kept in `.work/features/`, and a run that was interrupted goes on after it.
 """
 
@@ -14,69 +17,74 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from stages.common import backbone, images, params, work
-from stages.common.command import run
-from stages.common.files import whole_file, whole_folder
+from stages import params
+from stages.cli import run
+from stages.common import backbone, images, resume
+from stages.common.files import atomic_file, atomic_folder
 from stages.common.keras_setup import keras, use_deterministic_operations
 
 INPUT = Path("data/clean")
-PART = 2_000
+OUTPUT = Path("data/features")
+CHUNK = 2_000
 BATCH = 100
 
 
-def compute(extractor: keras.Model, raw: np.ndarray, folder: Path, split: str) -> list[Path]:
-    """The features of `raw`, uint8 (n, 28, 28), as files of `PART` images each, in their order."""
-    starts = range(0, len(raw), PART)
-    parts = [folder / f"{split}-{start:09}.npy" for start in starts]
+def compute(extractor: keras.Model, raw: np.ndarray, folder: Path, name: str) -> list[Path]:
+    """The features of `raw`, uint8 (n, 28, 28), as files of `CHUNK` images each, in their order."""
+    starts = range(0, len(raw), CHUNK)
+    chunks = [folder / f"{name}-{start:09}.npy" for start in starts]
     with tqdm(
         total=len(raw),
-        initial=min(len(raw), PART * sum(path.exists() for path in parts)),
+        initial=min(len(raw), CHUNK * sum(path.exists() for path in chunks)),
         unit="image",
-        desc=split,
+        desc=name,
+        ncols=80,
         mininterval=0.5 if sys.stderr.isatty() else 10,
     ) as bar:
-        for start, path in zip(starts, parts, strict=True):
+        for start, path in zip(starts, chunks, strict=True):
             if not path.exists():
-                images_of_part = raw[start : start + PART]
-                found = extractor.predict(images_of_part, batch_size=BATCH, verbose=0)
-                with whole_file(path) as unfinished:
+                images_of_chunk = raw[start : start + CHUNK]
+                found = extractor.predict(images_of_chunk, batch_size=BATCH, verbose=0)
+                with atomic_file(path) as unfinished:
                     np.save(unfinished, found)
-                bar.update(len(images_of_part))
-    return parts
+                bar.update(len(images_of_chunk))
+    return chunks
 
 
-def join(parts: list[Path], rows: int, path: Path) -> tuple[int, ...]:
-    """Write the parts, one after another, as one array of `rows` rows, and return its shape."""
-    first = np.load(parts[0], mmap_mode="r")
-    joined = np.lib.format.open_memmap(path, "w+", first.dtype, (rows, *first.shape[1:]))
-    for number, part in enumerate(parts):
-        joined[number * PART : (number + 1) * PART] = np.load(part)
+def join(chunks: list[Path], rows: int, path: Path, dtype: str) -> tuple[int, ...]:
+    """Write the chunks, one after another, as one array of `rows` rows, and return its shape."""
+    first = np.load(chunks[0], mmap_mode="r")
+    joined = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), (rows, *first.shape[1:]))
+    for number, chunk in enumerate(chunks):
+        joined[number * CHUNK : (number + 1) * CHUNK] = np.load(chunk)
     joined.flush()
     return joined.shape
 
 
-def main(name: str, recipe: str) -> None:
+def main(name: str) -> None:
     settings = params.load()
-    section = params.backbone(settings, name)
-    chosen = params.recipe(getattr(settings.features, name), recipe, f"features.{name}")
-    pretrained = Path(f"models/pretrained/{name}.npz")
+    recipe = params.recipe(settings.features, name, "features")
+    layer = settings.backbone[recipe.backbone].layer
+    pretrained = Path(f"models/pretrained/{recipe.backbone}.npz")
 
     use_deterministic_operations()
-    extractor = backbone.feature_extractor(name, section.layer, chosen, pretrained)
-
-    folder = work.folder(
-        f"features-{name}-{recipe}",
-        {"layer": section.layer, **chosen.model_dump()},
+    extractor = backbone.feature_extractor(layer, recipe, pretrained)
+    work = resume.folder(
+        f"features@{name}",
+        {"layer": layer, **recipe.model_dump()},
         [pretrained, *(INPUT / f"{split}_images.npy" for split in images.SPLITS)],
     )
-    with whole_folder(f"data/features/{name}-{recipe}") as output:
-        for split in images.SPLITS:
-            raw = images.load(INPUT, split).images
-            parts = compute(extractor, raw, folder, split)
-            shape = join(parts, len(raw), output / f"{split}.npy")
-            print(f"features@{name}-{recipe}: {split} {shape}, {chosen.preprocessing} inputs")
-    shutil.rmtree(folder)
+    for split in images.SPLITS:
+        raw = images.load(INPUT, split).images
+        views = {"features": raw} | ({"mirrored": raw[:, :, ::-1]} if recipe.mirrored else {})
+        with atomic_folder(OUTPUT / name / split) as folder:
+            for view, pixels in views.items():
+                chunks = compute(extractor, pixels, work, f"{split}-{view}")
+                dtype = "float16" if recipe.precision else "float32"
+                shape = join(chunks, len(raw), folder / f"{view}.npy", dtype)
+        print(f"features@{name}: {split}, {' and '.join(views)}, each {shape}")
+    shutil.rmtree(work)
 
 
 if __name__ == "__main__":
-    run(main, name=str, recipe=str)
+    run(main, name=str)

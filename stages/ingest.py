@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.common import idx, images, outside, params, table
-from stages.common.command import InputError, run
-from stages.common.files import whole_folder
+from stages import params
+from stages.cli import InputError, run
+from stages.common import download, idx, images, table
+from stages.common.files import atomic_folder
 from stages.common.images import ImageSet
 
 OUTPUT = "data/raw"
@@ -35,8 +36,8 @@ def fashion_mnist(split: str) -> ImageSet:
 
     def read(kind: str, shape: tuple[int, ...]) -> np.ndarray:
         name = f"{prefix}-{kind}"
-        file = outside.OutsideFile(f"{name}-ubyte.gz", f"sha256:{SHA256[name]}")
-        return idx.read(outside.fetch((file,), HOMES), shape)
+        file = download.OutsideFile(f"{name}-ubyte.gz", f"sha256:{SHA256[name]}")
+        return idx.read(download.fetch((file,), HOMES), shape)
 
     return ImageSet(
         images=read("images-idx3", (rows, images.SIDE, images.SIDE)),
@@ -82,7 +83,7 @@ def main() -> None:
         "csv": lambda split: table.read(Path(getattr(data.csv, split))),
         "digits": digits,
     }[data.source]
-    with whole_folder(OUTPUT) as folder:
+    with atomic_folder(OUTPUT) as folder:
         for split in images.SPLITS:
             image_set = read(split)
             check_classes(split, image_set)

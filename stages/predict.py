@@ -19,10 +19,11 @@ import numpy as np
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-from stages.common import params
-from stages.common.command import InputError
-from stages.common.files import whole_file
-from stages.common.images import CLASSES, SIDE, class_names
+from stages import params
+from stages.cli import InputError
+from stages.common.classes import class_names
+from stages.common.files import atomic_file
+from stages.common.images import CLASSES, SIDE
 
 if TYPE_CHECKING:
     from stages.common.keras_setup import keras
@@ -212,7 +213,10 @@ def main(paths: list[Path], model: Path = MODEL, output: Path | None = None) -> 
     ]
     if output:
         try:
-            with whole_file(output) as unfinished, unfinished.open("w", encoding="utf-8") as stream:
+            with (
+                atomic_file(output) as unfinished,
+                unfinished.open("w", encoding="utf-8") as stream,
+            ):
                 write_table(rows, stream)
         except OSError as error:
             raise InputError(

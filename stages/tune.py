@@ -1,34 +1,38 @@
 """Search for LeNet-5's hyperparameters with Keras Tuner.
 
-Reads `data/encoded/`, training set only. What `lenet.study` sets by hand is held fixed, and only
-what it calls `tuned` is searched for.
+Reads `data/encoded/train/`. Searches for what the params section `tune` gives a choice of; what it
+gives as one value is held fixed.
 
-Writes `models/lenet/hyperparameters.yaml` (units, learning_rate), `metrics/tune.json`, and
-`plots/tune/trials.csv`, a row a trial.
+Writes `metrics/hyperparameters.yaml`, what was searched for and found (units, learning_rate),
+`metrics/tune.json`, how well, and `plots/tune/trials.csv`, a row a trial.
 
 A search that was interrupted goes on where it stopped: its trials lie in `.work/tune/` until it is
 done, under a digest of everything that could change them.
 """
 
+import math
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from tqdm import tqdm
 
-from stages.common import lenet, params, work
-from stages.common.command import run
-from stages.common.files import load_array, whole_file, write_json, write_yaml
+from stages import params
+from stages.cli import run
+from stages.common import lenet, resume
+from stages.common.files import atomic_file, load_array, write_json, write_yaml
 from stages.common.keras_setup import keras, seed_everything, use_deterministic_operations
 
 import keras_tuner  # isort: skip  # imports Keras, which keras_setup must do first
 
-INPUT = Path("data/encoded")
-HYPERPARAMETERS = "models/lenet/hyperparameters.yaml"
+INPUT = Path("data/encoded/train")
+HYPERPARAMETERS = "metrics/hyperparameters.yaml"
 METRICS = "metrics/tune.json"
 TRIALS = "plots/tune/trials.csv"
+TENSORBOARD = Path(".work/tensorboard/tune")
 COLUMNS = [
     *("trial", "bracket", "round", "units", "learning_rate", "first_epoch", "last_epoch"),
     *("best_epoch", "val_accuracy", "val_loss"),
@@ -40,23 +44,27 @@ class Lenet(keras_tuner.HyperModel):
 
     Args:
         tune: the section of the params.
-        fixed: hyperparameters set by hand, by name.
         seed: of every trial, so that a trial does not depend on which ones ran before it.
     """
 
-    def __init__(self, tune: params.Tune, fixed: dict[str, Any], seed: int):
+    def __init__(self, tune: params.Tune, seed: int):
         super().__init__()
-        self.tune, self.fixed, self.seed = tune, fixed, seed
+        self.tune, self.seed = tune, seed
         self.bar = None
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         seed_everything(self.seed)
-        units, rates = self.tune.units, self.tune.learning_rate
-        chosen = {
-            "units": lambda: hp.Int("units", units.min, units.max, step=units.step),
-            "learning_rate": lambda: hp.Choice("learning_rate", rates),
-        }
-        model = lenet.build(**{n: self.fixed.get(n) or choose() for n, choose in chosen.items()})
+        units, learning_rate = self.tune.units, self.tune.learning_rate
+        if self.tune.searches_units:
+            units = hp.Int("units", units.min, units.max, step=units.step)
+        if self.tune.searches_learning_rate:
+            learning_rate = hp.Choice("learning_rate", learning_rate)
+        model = lenet.build(units)
+        model.compile(
+            optimizer=keras.optimizers.Adam(learning_rate),
+            loss="categorical_crossentropy",
+            metrics=["accuracy"],
+        )
         # A trial that Hyperband promotes loads its checkpoint into this model, and Keras skips the
         # optimizer's part of it if the optimizer has no variables yet.
         model.optimizer.build(model.trainable_variables)
@@ -76,11 +84,19 @@ def hp_summary(values: dict[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in ("units", "learning_rate") if name in values}
 
 
-def combinations(tune: params.Tune, fixed: dict[str, Any]) -> int:
+def fixed(tune: params.Tune) -> dict[str, Any]:
+    """The hyperparameters that are not searched for, by name."""
+    searched = {"units": tune.searches_units, "learning_rate": tune.searches_learning_rate}
+    return {name: getattr(tune, name) for name, is_searched in searched.items() if not is_searched}
+
+
+def combinations(tune: params.Tune) -> int:
     """How many different trials there can be."""
-    units = len(range(tune.units.min, tune.units.max + 1, tune.units.step))
-    rates = len(set(tune.learning_rate))
-    return (1 if "units" in fixed else units) * (1 if "learning_rate" in fixed else rates)
+    units, rates = tune.units, tune.learning_rate
+    number = len(set(rates)) if tune.searches_learning_rate else 1
+    if tune.searches_units:
+        number *= len(range(units.min, units.max + 1, units.step))
+    return number
 
 
 def make_tuner(model: Lenet, tune: params.Tune, folder: Path, seed: int) -> keras_tuner.Tuner:
@@ -105,14 +121,8 @@ def make_tuner(model: Lenet, tune: params.Tune, folder: Path, seed: int) -> kera
             "factor": tune.factor,
             "hyperband_iterations": tune.hyperband_iterations,
         }
-        needed = sum(
-            trials
-            for number, trials, _ in hyperband_rounds(
-                keras_tuner.oracles.HyperbandOracle(tune.objective, **schedule)
-            )
-            if number == 0
-        )
-        if combinations(tune, model.fixed) >= needed * tune.hyperband_iterations:
+        needed = sum(bracket[0].trials for bracket in brackets(tune.max_epochs, tune.factor))
+        if combinations(tune) >= needed * tune.hyperband_iterations:
             return keras_tuner.Hyperband(model, **schedule, **common)
         print("tune: too few combinations for Hyperband; training each of them to the end")
         return keras_tuner.GridSearch(model, **common)
@@ -123,33 +133,52 @@ def make_tuner(model: Lenet, tune: params.Tune, folder: Path, seed: int) -> kera
     return kinds[tune.algorithm](model, max_trials=tune.max_trials, **common)
 
 
-def hyperband_rounds(oracle: keras_tuner.oracles.HyperbandOracle) -> list[tuple[int, int, int]]:
-    """For each round of each bracket its number, its trials, and the epochs that each adds."""
-    # Keras Tuner has no public word for its schedule.
+class Round(NamedTuple):
+    """A round of a bracket: how many trials, and until which epoch they train."""
+
+    trials: int
+    epochs: int
+
+
+def brackets(max_epochs: int, factor: int) -> list[list[Round]]:
+    """Hyperband's schedule, the rounds of each bracket (Li et al. 2018, JMLR 18(185), algorithm 1).
+
+    Rounded as Keras Tuner does.
+    """
+    most = 0
+    while factor ** (most + 1) <= max_epochs:
+        most += 1
+    at_the_end = math.ceil(1 + math.log(max_epochs, factor))
     return [
-        (
-            number,
-            oracle._get_size(bracket, number),
-            oracle._get_epochs(bracket, number)
-            - (oracle._get_epochs(bracket, number - 1) if number else 0),
-        )
-        for bracket in range(oracle._get_num_brackets())
-        for number in range(oracle._get_num_rounds(bracket))
+        [
+            Round(
+                trials=math.ceil(at_the_end / (bracket + 1) * factor ** (bracket - number)),
+                epochs=math.ceil(max_epochs / factor ** (bracket - number)),
+            )
+            for number in range(bracket + 1)
+        ]
+        for bracket in range(most, -1, -1)
     ]
 
 
-def planned_epochs(tuner: keras_tuner.Tuner, tune: params.Tune, fixed: dict[str, Any]) -> int:
+def planned_epochs(tuner: keras_tuner.Tuner, tune: params.Tune) -> int:
     """How many epochs the search takes if no trial stops early."""
     if isinstance(tuner, keras_tuner.Hyperband):
-        rounds = hyperband_rounds(tuner.oracle)
-        return tune.hyperband_iterations * sum(trials * epochs for _, trials, epochs in rounds)
-    trials = combinations(tune, fixed)
+        epochs = 0
+        for bracket in brackets(tune.max_epochs, tune.factor):
+            before = [Round(0, 0), *bracket]
+            epochs += sum(
+                later.trials * (later.epochs - earlier.epochs)
+                for earlier, later in pairwise(before)
+            )
+        return tune.hyperband_iterations * epochs
+    trials = combinations(tune)
     if not isinstance(tuner, keras_tuner.GridSearch):
         trials = min(trials, tune.max_trials)
     return trials * tune.max_epochs
 
 
-def trials_table(tuner: keras_tuner.Tuner, fixed: dict[str, Any], max_epochs: int) -> pd.DataFrame:
+def trials_table(tuner: keras_tuner.Tuner, tune: params.Tune) -> pd.DataFrame:
     """One row a finished trial, columns `COLUMNS`, in the order in which they ran.
 
     `last_epoch` is the planned one: early stopping may have ended the trial before it.
@@ -157,7 +186,7 @@ def trials_table(tuner: keras_tuner.Tuner, fixed: dict[str, Any], max_epochs: in
     rows = []
     for number, name in enumerate(tuner.oracle.end_order):
         trial = tuner.oracle.get_trial(name)
-        values = {**trial.hyperparameters.values, **fixed}
+        values = {**trial.hyperparameters.values, **fixed(tune)}
         # A trial that Hyperband promotes goes on from an earlier one; its steps count from there.
         epochs_before = values.get("tuner/initial_epoch", 0)
         rows.append(
@@ -168,7 +197,7 @@ def trials_table(tuner: keras_tuner.Tuner, fixed: dict[str, Any], max_epochs: in
                 "units": values["units"],
                 "learning_rate": values["learning_rate"],
                 "first_epoch": epochs_before + 1,
-                "last_epoch": values.get("tuner/epochs", max_epochs),
+                "last_epoch": values.get("tuner/epochs", tune.max_epochs),
                 "best_epoch": epochs_before + trial.best_step + 1,
                 "val_accuracy": trial.metrics.get_last_value("val_accuracy"),
                 "val_loss": trial.metrics.get_last_value("val_loss"),
@@ -177,23 +206,23 @@ def trials_table(tuner: keras_tuner.Tuner, fixed: dict[str, Any], max_epochs: in
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def search(tune: params.Tune, fixed: dict[str, Any], seed: int) -> pd.DataFrame:
+def search(tune: params.Tune, seed: int) -> pd.DataFrame:
     """Run the search, or what is left of it, and return its trials."""
-    paths = [INPUT / "x_train.npy", INPUT / "y_train.npy"]
-    settings = {"tune": tune.model_dump(), "fixed": fixed, "seed": seed}
-    folder = work.folder("tune", settings, paths)
+    paths = [INPUT / "images.npy", INPUT / "labels.npy"]
+    folder = resume.folder("tune", {"tune": tune.model_dump(), "seed": seed}, paths)
     use_deterministic_operations()
-    model = Lenet(tune, fixed, seed)
+    model = Lenet(tune, seed)
     tuner = make_tuner(model, tune, folder, seed)
-    done = trials_table(tuner, fixed, tune.max_epochs)
+    done = trials_table(tuner, tune)
     if len(done):
         print(f"tune: going on after {len(done)} finished trials in {folder}", flush=True)
 
     x, y = (load_array(path) for path in paths)
     with tqdm(
-        total=planned_epochs(tuner, tune, fixed),
+        total=planned_epochs(tuner, tune),
         initial=int((done["last_epoch"] - done["first_epoch"] + 1).sum()),
         unit="epoch",
+        ncols=80,
         mininterval=0.5 if sys.stderr.isatty() else 10,
     ) as model.bar:
         tuner.search(
@@ -202,35 +231,35 @@ def search(tune: params.Tune, fixed: dict[str, Any], seed: int) -> pd.DataFrame:
             epochs=tune.max_epochs,
             batch_size=tune.batch_size,
             validation_split=tune.validation_split,
-            callbacks=[keras.callbacks.EarlyStopping("val_loss", patience=tune.patience)],
+            callbacks=[
+                keras.callbacks.EarlyStopping("val_loss", patience=tune.patience),
+                # Keras Tuner gives each trial a folder of its own in it.
+                keras.callbacks.TensorBoard(TENSORBOARD, write_graph=False),
+            ],
             verbose=0,
         )
-    trials = trials_table(tuner, fixed, tune.max_epochs)
+    trials = trials_table(tuner, tune)
     shutil.rmtree(folder)
     return trials
 
 
 def main() -> None:
     settings = params.load()
-    tune, study = settings.tune, params.recipe(settings.lenet, "study", "lenet")
-    best = {
-        name: value
-        for name in ("units", "learning_rate")
-        if (value := getattr(study, name)) != "tuned"
-    }
-    for name, value in best.items():
-        print(f"tune: {name} is {value} by hand (lenet.study.{name}); not searched for")
+    tune = settings.tune
+    found = {}
+    for name, value in fixed(tune).items():
+        print(f"tune: {name} is {value} by hand (tune.{name}); not searched for")
 
     trials = pd.DataFrame(columns=COLUMNS)
     metrics: dict[str, Any] = {"trials": 0}
-    if len(best) < 2:
-        trials = search(tune, best, settings.seed)
+    if len(fixed(tune)) < 2:
+        trials = search(tune, settings.seed)
         column, ascending = tune.objective, tune.objective == "val_loss"
         winner = trials.sort_values(column, ascending=ascending, kind="stable").iloc[0]
-        best = {
-            "units": int(winner["units"]),
-            "learning_rate": float(winner["learning_rate"]),
-        }
+        if tune.searches_units:
+            found["units"] = int(winner["units"])
+        if tune.searches_learning_rate:
+            found["learning_rate"] = float(winner["learning_rate"])
         metrics = {
             "trials": len(trials),
             "trial": int(winner["trial"]),
@@ -238,14 +267,11 @@ def main() -> None:
             "val_loss": float(winner["val_loss"]),
         }
 
-    with whole_file(TRIALS) as unfinished:
+    with atomic_file(TRIALS) as unfinished:
         trials.to_csv(unfinished, index=False)
-    write_json(METRICS, {**metrics, **best})
-    write_yaml(HYPERPARAMETERS, best)
-    print(
-        f"tune: units {best['units']}, learning rate {best['learning_rate']:g}, "
-        f"after {metrics['trials']} trials"
-    )
+    write_json(METRICS, metrics)
+    write_yaml(HYPERPARAMETERS, found)
+    print(f"tune: {found}, after {metrics['trials']} trials")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,16 @@
-"""Train a head on frozen VGG16's features, and evaluate it on the test set.
+"""Train a head on frozen VGG16's features.
 
-Reads `data/features/vgg16-RECIPE/`, the labels of `data/encoded/`, and, to put the whole
-network together, `models/pretrained/vgg16.npz`. Writes for RECIPE `models/vgg/RECIPE.keras`,
-the whole network, which takes raw images, and `metrics/vgg/RECIPE` .json (numbers), .csv
-(curves) and .npz (test-set probabilities).
+Reads the training features that the recipe names, the labels of `data/encoded/train/`, and, to put
+the whole network together, the backbone's tensors in `models/pretrained/`. Writes for RECIPE
+`models/vgg/RECIPE/`; `stages/common/training.py` says what is in it.
 """
 
+from stages.cli import run
 from stages.common import transfer
-from stages.common.command import run
 
 
 def main(recipe: str) -> None:
-    results = transfer.train_and_save("vgg", "vgg16", recipe)
-    print(f"vgg@{recipe}: {results.summary()}")
+    print(transfer.train_head("vgg", recipe))
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from stages.common import backbone, outside, params
-from stages.common.command import InputError, run
-from stages.common.files import whole_file
+from stages import params
+from stages.cli import InputError, run
+from stages.common import backbone, download
+from stages.common.download import OutsideFile
+from stages.common.files import atomic_file
 from stages.common.keras_setup import keras, seed_everything
-from stages.common.outside import OutsideFile
 
 HOMES = {
     "vgg16": ("https://storage.googleapis.com/tensorflow/keras-applications/vgg16",),
@@ -121,18 +122,18 @@ def check_sum(path: Path, tensors: dict[str, np.ndarray], pinned: str) -> None:
 
 
 def main(name: str) -> None:
-    settings = params.backbone(params.load(), name)
+    settings = params.recipe(params.load().backbone, name, "backbone")
     # A stand-in that needs no file, the same for every run: not an experiment's to vary.
     seed_everything(0)
-    variables = backbone.variables(backbone.build(name, settings.layer))
+    variables = backbone.variables(backbone.build(name, [settings.layer]))
     if settings.weights == "random":
         tensors = {name: keras.ops.convert_to_numpy(value) for name, value in variables.items()}
     else:
-        path = outside.fetch(FILES[name], HOMES[name])
+        path = download.fetch(FILES[name], HOMES[name])
         tensors = read_tensors(path, {key: tuple(value.shape) for key, value in variables.items()})
         if pinned := TENSOR_SUMS.get((name, settings.layer)):
             check_sum(path, tensors, pinned)
-    with whole_file(f"models/pretrained/{name}.npz") as unfinished:
+    with atomic_file(f"models/pretrained/{name}.npz") as unfinished:
         np.savez(unfinished, **dict(sorted(tensors.items())))
     values = sum(tensor.size for tensor in tensors.values())
     print(

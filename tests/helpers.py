@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from stages.common import table
-from stages.common.command import InputError
+from stages.cli import InputError
 from stages.common.images import ImageSet
 from tests.imports import ROOT
 

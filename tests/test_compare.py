@@ -6,7 +6,7 @@ import pytest
 
 from stages import compare
 from stages.common import classifiers
-from stages.common.results import Results
+from stages.common.evaluation import Results
 
 
 def training(val_accuracy: float, probabilities: list[list[float]], best_epoch: int = 2) -> Results:

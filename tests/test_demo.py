@@ -15,7 +15,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from stages.common import classifiers, images, params, published, results
+from stages import params
+from stages.common import evaluation, images, runs, study
 from stages.common.files import read_json
 from tests import demo
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from stages import eda
-from stages.common import images, params
+from stages import params
+from stages.common import images
 from stages.common.images import ImageSet
 from tests.imports import ROOT
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from stages import features, weights
-from stages.common import backbone, models, params, transfer
+from stages import params
+from stages.common import backbone, saving, transfer
 from stages.common.images import ImageSet
 from stages.common.keras_setup import keras, seed_everything
-from stages.common.params import FeaturesRecipe
+from stages.params import FeaturesRecipe
 from tests.demo import set_params
 from tests.imports import ROOT
 

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from stages.common import outside
-from stages.common.outside import DOWNLOADS, OutsideFile
+from stages.common.download import DOWNLOADS, OutsideFile
 from tests.helpers import contents, message_of
 
 CONTENT = bytes(range(256)) * 40

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stages.common import params
+from stages import params
 from tests.demo import CHANGES, set_params
 from tests.helpers import message_of
 from tests.imports import ROOT

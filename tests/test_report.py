@@ -17,11 +17,12 @@ import pytest
 from PIL import Image
 
 from stages import compare, eda, export
-from stages.common import classifiers, params, published, report
-from stages.common.command import InputError
+from stages import params
+from stages.common import report, runs, study
+from stages.cli import InputError
 from stages.common.files import read_json, write_json, write_yaml
 from stages.common.images import ImageSet
-from stages.common.results import Results
+from stages.common.evaluation import Results
 from tests.demo import set_params
 from tests.helpers import CHROMIUM, Reader
 from tests.imports import ROOT

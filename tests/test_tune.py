@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from stages import tune
-from stages.common import params
+from stages import params
 from stages.common.files import read_json, read_yaml
 from tests.demo import set_params
 from tests.imports import ROOT

@@ -14,8 +14,8 @@ import pytest
 from stages import weights
 from stages.common import backbone
 from stages.common.keras_setup import keras
-from stages.common.outside import OutsideFile
-from stages.common.params import FeaturesRecipe
+from stages.common.download import OutsideFile
+from stages.params import FeaturesRecipe
 from tests.demo import set_params
 from tests.helpers import message_of
 

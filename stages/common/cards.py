@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from stages.common import report
-from stages.common.classifiers import TITLES, Trained, best_fold, best_lenet
+from stages.common.classes import class_names
 from stages.common.files import read_json
-from stages.common.images import class_names
-from stages.common.params import Params
 from stages.common.report import Findings
+from stages.common.runs import TITLES, Trained, best_fold, best_lenet
+from stages.params import Params
 
 TEMPLATE = "card.md.j2"
 DATA = {

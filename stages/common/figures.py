@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-from stages.common.files import whole_file
+from stages.common.files import atomic_file
 
 # Seaborn's "colorblind" palette after Okabe and Ito: told apart by readers of every colour vision.
 TRAINING, VALIDATION, *_ = sns.color_palette("colorblind")
@@ -21,7 +21,7 @@ mpl.rcParams.update({"figure.dpi": 100, "savefig.dpi": 100, "figure.constrained_
 
 def save(figure: plt.Figure, path: Path | str) -> None:
     """Write `figure` as PNG, the same bytes for the same figure, and close it."""
-    with whole_file(path) as unfinished:
+    with atomic_file(path) as unfinished:
         figure.savefig(unfinished, metadata={"Software": None})
     plt.close(figure)
 

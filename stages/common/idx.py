@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.common.command import InputError
+from stages.cli import InputError
 
 UNSIGNED_BYTES = 0x08
 

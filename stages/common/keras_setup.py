@@ -2,11 +2,12 @@
 
     from stages.common.keras_setup import keras
 
-Which backend, device and threads do the work is the machine's affair, not a param: the environment
-decides (KERAS_BACKEND, CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS, ...), with defaults for a CPU.
+Environment variables decide which backend, device and threads do the work (KERAS_BACKEND,
+CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS, ...), with defaults for a CPU; no param does.
 TF_CPP_MIN_LOG_LEVEL=0 brings TensorFlow's own messages back.
 """
 
+import faulthandler
 import importlib.util
 import logging
 import os
@@ -32,10 +33,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 def _without_native_messages() -> Iterator[None]:
     """Hold back what native code writes to standard error, unless the block fails.
 
-    While it is being loaded, TensorFlow writes notices that no log level suppresses.
+    While it is being loaded, TensorFlow writes notices that no log level suppresses. If native code
+    ends the process (on a processor that lacks its instructions, say), Python says so all the same.
     """
     sys.stderr.flush()
     terminal = os.dup(2)
+    faulthandler.enable(terminal)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
@@ -46,6 +49,7 @@ def _without_native_messages() -> Iterator[None]:
             raise
         finally:
             os.dup2(terminal, 2)
+            faulthandler.disable()
             os.close(terminal)
 
 

@@ -20,12 +20,13 @@ import pandas as pd
 import yaml
 from PIL import Image
 
+from stages.cli import InputError
 from stages.common import published
-from stages.common.command import InputError
+from stages.common.classes import class_names
 from stages.common.figures import plt
-from stages.common.files import read_json, read_yaml, whole_file
-from stages.common.images import SIDE, class_names
-from stages.common.params import Params
+from stages.common.files import atomic_file, read_json, read_yaml
+from stages.common.images import SIDE
+from stages.params import Params
 
 TEMPLATE = "report.html.j2"
 CLEANING = Path("metrics/clean.json")
@@ -604,5 +605,5 @@ def render(settings: Params, findings: Findings) -> str:
 def write(path: Path | str, settings: Params, findings: Findings) -> None:
     """Write the page, in one piece and with line ends that do not depend on the machine."""
     page = render(settings, findings)
-    with whole_file(path) as unfinished:
+    with atomic_file(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8", newline="\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.common.command import InputError
+from stages.cli import InputError
 from stages.common.images import CLASSES, SIDE, ImageSet
 
 COLUMNS = ["label", *(f"pixel{number}" for number in range(1, SIDE * SIDE + 1))]

@@ -1,89 +1,154 @@
 """A head of dense layers on the cached features of a frozen backbone."""
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from stages.common import backbone, params
-from stages.common.files import load_array
-from stages.common.images import CLASSES, SPLITS
+import numpy as np
+from sklearn.preprocessing import StandardScaler
+
+from stages import params
+from stages.common import backbone, resume, training, views
+from stages.common.files import atomic_folder, load_array
+from stages.common.images import CLASSES
 from stages.common.keras_setup import keras, seed_everything
-from stages.common.models import save_model, without_optimizer
-from stages.common.params import HeadRecipe
-from stages.common.results import Results
-from stages.common.training import train_and_evaluate
+from stages.common.saving import save_model, without_optimizer
+from stages.params import HeadRecipe
 
-ENCODED = Path("data/encoded")
+LABELS = Path("data/encoded/train/labels.npy")
+ROWS_AT_A_TIME = 4_000
 
 
-def build_head(shape: tuple[int, ...], recipe: HeadRecipe, name: str) -> keras.Model:
-    """Flatten, `dense_layers` times `dense_units` with ReLU, ten with softmax; compiled.
+def build_head(
+    shape: tuple[int, ...],
+    recipe: HeadRecipe,
+    name: str,
+    statistics: tuple[np.ndarray, np.ndarray] | None = None,
+) -> keras.Sequential:
+    """Flatten, `dense_layers` times `dense_units` with ReLU, ten with softmax; not compiled.
 
     Args:
         shape: of one image's features.
+        recipe: training sets `input_dropout` of the features to 0, and `dropout` of what each
+            hidden dense layer gives.
+        name: of the model.
+        statistics: mean and variance of each flattened feature; with them they are standardised.
     """
     layers = keras.layers
-    model = keras.Sequential(
-        [
-            keras.Input(shape, name="features"),
-            layers.Flatten(name="flatten"),
-            *(
-                layers.Dense(recipe.dense_units, activation="relu", name=f"dense_{number}")
-                for number in range(1, recipe.dense_layers + 1)
-            ),
-            layers.Dense(CLASSES, activation="softmax", name="probabilities"),
-        ],
-        name=name,
-    )
-    model.compile(
-        optimizer=keras.optimizers.Adam(recipe.learning_rate),
-        loss="categorical_crossentropy",
-        metrics=["accuracy"],
+    stack = [
+        keras.Input(shape, dtype="float32", name="features"),
+        layers.Flatten(dtype="float32", name="flatten"),
+    ]
+    if statistics:
+        mean, variance = statistics
+        stack.append(
+            layers.Normalization(
+                axis=-1, mean=mean, variance=variance, dtype="float32", name="standardised"
+            )
+        )
+    if recipe.input_dropout:
+        stack.append(layers.Dropout(recipe.input_dropout, name="input_dropout"))
+    for number in range(1, recipe.dense_layers + 1):
+        stack.append(layers.Dense(recipe.dense_units, activation="relu", name=f"dense_{number}"))
+        if recipe.dropout:
+            stack.append(layers.Dropout(recipe.dropout, name=f"dropout_{number}"))
+    # Probabilities in full precision, whatever the layers before them compute in.
+    stack.append(layers.Dense(CLASSES, activation="softmax", dtype="float32", name="probabilities"))
+    return keras.Sequential(stack, name=name)
+
+
+def mean_and_variance(
+    arrays: Sequence[np.ndarray], rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each flattened feature over `rows` of all arrays, a part at a time; float32 (d,) each."""
+    scaler = StandardScaler()
+    for array in arrays:
+        for start in range(0, len(rows), ROWS_AT_A_TIME):
+            part = array[rows[start : start + ROWS_AT_A_TIME]]
+            scaler.partial_fit(part.reshape(len(part), -1).astype(np.float32))
+    # `scale_` is 1 where all rows have the same value, which a variance of 0 would blow up.
+    return scaler.mean_.astype(np.float32), (scaler.scale_**2).astype(np.float32)
+
+
+def with_backbone(
+    extractor: keras.Model, head: keras.Sequential, mirrored: bool | None
+) -> keras.Model:
+    """Backbone and head in one, from raw images (n, 28, 28), 0-255, to probabilities (n, 10).
+
+    Args:
+        mirrored: answer with the mean of the probabilities of each image and its mirror image.
+    """
+    raw = extractor.input
+    probabilities = head(extractor.output)
+    if mirrored:
+        both = [probabilities, head(extractor(raw[:, :, ::-1]))]
+        probabilities = keras.layers.Average(dtype="float32", name="both_sides")(both)
+    return keras.Model(raw, probabilities, name=f"{head.name}_on_raw_images")
+
+
+def train_head(name: str, recipe_name: str) -> str:
+    """Train the head `name` on cached features, and write the folder `models/NAME/RECIPE_NAME/`.
+
+    `stages/common/training.py` says what is in it. The last `validation_split` of the training
+    images validate it.
+
+    Args:
+        name: of the params section with the head's recipes, and of the folder written to.
+        recipe_name: the key in it.
+
+    Returns:
+        What came out, in a sentence.
+    """
+    settings = params.load()
+    recipe = params.recipe(getattr(settings, name), recipe_name, name)
+    features = params.recipe(settings.features, recipe.features, "features")
+    layer = settings.backbone[features.backbone].layer
+    pretrained = Path(f"models/pretrained/{features.backbone}.npz")
+
+    arrays, y = views.load(recipe.features, "train"), load_array(LABELS)
+    training_images = int(len(y) * (1 - recipe.validation_split))
+    training_rows, validation_rows = np.split(np.arange(len(y)), [training_images])
+
+    stage = f"{name}@{recipe_name}"
+    identity = {"recipe": recipe.model_dump(), "seed": settings.seed}
+    work = resume.folder(stage, identity, [*views.paths(recipe.features, "train"), LABELS])
+    statistics = mean_and_variance(arrays, training_rows) if recipe.standardise else None
+    keras.config.set_dtype_policy(recipe.precision or "float32")
+    seed_everything(settings.seed)
+    head = build_head(arrays[0].shape[1:], recipe, name, statistics)
+    training.compile_classifier(
+        head,
+        recipe,
+        training_images,
         # XLA, worth most in wide dense layers, which Keras does not use on a CPU unless told so. It
         # declines it once deterministic operations are on, for not every operation is both. These
         # are, so long as the model is compiled first.
         jit_compile=True if keras.config.backend() == "tensorflow" else "auto",
     )
-    return model
-
-
-def with_backbone(extractor: keras.Model, head: keras.Sequential) -> keras.Model:
-    """Backbone and head in one, from raw images (n, 28, 28), 0-255, to probabilities (n, 10)."""
-    probabilities = without_optimizer(head)(extractor.output)
-    return keras.Model(extractor.input, probabilities, name=f"{head.name}_on_raw_images")
-
-
-def train_and_save(name: str, backbone_name: str, recipe: str) -> Results:
-    """Train the head `name` on the cached features, and write its results and the whole network.
-
-    The last `validation_split` of the training images validate it.
-
-    Args:
-        name: of the params section with the head's recipes, and of the folders written to.
-        backbone_name: whose features they are.
-        recipe: the same for the features and for the head.
-    """
-    settings = params.load()
-    section = params.backbone(settings, backbone_name)
-    features_recipes = getattr(settings.features, backbone_name)
-    features_recipe = params.recipe(features_recipes, recipe, f"features.{backbone_name}")
-    head_recipe = params.recipe(getattr(settings, name), recipe, name)
-
-    features = Path(f"data/features/{backbone_name}-{recipe}")
-    x, x_test = (load_array(features / f"{split}.npy") for split in SPLITS)
-    y, y_test = (load_array(ENCODED / f"y_{split}.npy") for split in SPLITS)
-    training_rows = int(len(x) * (1 - head_recipe.validation_split))
-
-    seed_everything(settings.seed)
-    head = build_head(x.shape[1:], head_recipe, name)
-    results = train_and_evaluate(
+    history = training.fit(
         head,
-        (x[:training_rows], y[:training_rows]),
-        (x[training_rows:], y[training_rows:]),
-        (x_test, y_test),
-        epochs=head_recipe.epochs,
-        batch_size=head_recipe.batch_size,
+        training.Batches(arrays, y, training_rows, recipe.batch_size, settings.seed),
+        training.Batches(arrays, y, validation_rows, training.VALIDATION_BATCH),
+        epochs=recipe.epochs,
+        name=stage,
+        work=work,
     )
-    tensors = Path(f"models/pretrained/{backbone_name}.npz")
-    extractor = backbone.feature_extractor(backbone_name, section.layer, features_recipe, tensors)
-    save_model(with_backbone(extractor, head), f"models/{name}/{recipe}.keras")
-    results.save(f"{name}/{recipe}")
-    return results
+
+    best = without_optimizer(head)
+    best.load_weights(work / "best.weights.h5")
+    network = without_optimizer(head)
+    extractor = backbone.feature_extractor(layer, features, pretrained)
+    with atomic_folder(Path("models") / name / recipe_name) as folder:
+        save_model(with_backbone(extractor, network, features.mirrored), folder / "model.keras")
+        summary = training.save(
+            folder,
+            network=network,
+            best=best,
+            history=history,
+            recipe=recipe,
+            training_images=training_images,
+            probabilities=views.mean_prediction(network, arrays, validation_rows),
+            labels=y[validation_rows],
+        )
+    shutil.rmtree(work)
+    return f"{stage}: {summary}"

@@ -2,14 +2,14 @@
 
 Each stage reads and checks the whole file, so that a slip anywhere is found by the first stage that
 runs and not hours later; `dvc.yaml` names the keys that the stage goes on to use. DVC itself
-passes over a key that no stage declares: `python -m stages.common.params` checks the file when
+passes over a key that no stage declares: `python -m stages.params` checks the file when
 nothing runs.
 """
 
 import re
 from collections.abc import Sized
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from stages.common.command import InputError, run
+from stages.cli import InputError, run
 
 
 def _number_from_text(value: Any) -> Any:
@@ -50,12 +50,22 @@ def _not_empty(values: Sized) -> Sized:
 Rate = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, le=1)]
 Fraction = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=65536)]
+Decay = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, lt=1)]
+Precision = Literal["mixed_bfloat16", "mixed_float16"]
+BackboneName = Literal["resnet50", "vgg16"]
+BACKBONE_OF = {"resnet": "resnet50", "vgg": "vgg16"}
+# The names become parts of stages' and files' names.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
 class Section(BaseModel):
     """A section of `params.yaml`: no unknown keys, no silent conversion of types."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+T = TypeVar("T", bound=Section)
+Recipes = Annotated[dict[Name, T], AfterValidator(_not_empty)]
 
 
 class CsvPair(Section):
@@ -87,8 +97,8 @@ class UnitsRange(Section):
 class Tune(Section):
     algorithm: Literal["hyperband", "bayesian", "random"]
     objective: Literal["val_accuracy", "val_loss"]
-    units: UnitsRange
-    learning_rate: Annotated[list[Rate], AfterValidator(_not_empty)]
+    units: UnitsRange | Width
+    learning_rate: Annotated[list[Rate], AfterValidator(_not_empty)] | Rate
     validation_split: Fraction
     batch_size: PositiveInt
     patience: PositiveInt
@@ -97,16 +107,63 @@ class Tune(Section):
     hyperband_iterations: PositiveInt
     max_trials: PositiveInt
 
+    @property
+    def searches_units(self) -> bool:
+        return isinstance(self.units, UnitsRange)
+
+    @property
+    def searches_learning_rate(self) -> bool:
+        return isinstance(self.learning_rate, list)
+
 
 class CrossValidation(Section):
     folds: Annotated[list[int], AfterValidator(_numbered_from_one)]
 
 
-class LenetRecipe(Section):
-    units: Literal["tuned"] | Width
-    learning_rate: Literal["tuned"] | Rate
+class TrainingRecipe(Section):
+    """What every training is told. The optional keys' meaning is in `stages/common/training.py`."""
+
+    learning_rate: Rate
     epochs: PositiveInt
     batch_size: PositiveInt
+    weight_decay: Decay | None = None
+    label_smoothing: Fraction | None = None
+    schedule: Literal["cosine"] | None = None
+    warmup_epochs: PositiveInt | None = None
+    ema_momentum: Fraction | None = None
+    dropout: Fraction | None = None
+    precision: Precision | None = None
+
+    @model_validator(mode="after")
+    def _warms_up_before_its_end(self) -> "TrainingRecipe":
+        if self.warmup_epochs and self.schedule is None:
+            raise ValueError("warmup_epochs needs a schedule; add `schedule: cosine`")
+        if self.warmup_epochs and self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs must be below epochs ({self.epochs})")
+        return self
+
+
+class LenetRecipe(TrainingRecipe):
+    units: Literal["tuned"] | Width
+    learning_rate: Literal["tuned"] | Rate
+    batch_normalization: bool | None = None
+    flip: bool | None = None
+    shift: Annotated[int, Field(ge=1, le=8)] | None = None
+    erasing: Fraction | None = None
+    average_mirrored: bool | None = None
+
+
+class HeadRecipe(TrainingRecipe):
+    features: str
+    dense_units: Width
+    dense_layers: Annotated[int, Field(ge=1, le=8)]
+    validation_split: Fraction
+    standardise: bool | None = None
+    input_dropout: Fraction | None = None
+
+
+class Export(Section):
+    recipe: str
 
 
 class Backbone(Section):
@@ -115,28 +172,15 @@ class Backbone(Section):
 
 
 class FeaturesRecipe(Section):
+    """Its meaning is in `stages/common/backbone.py`."""
+
+    backbone: Literal["resnet50", "vgg16"]
     input_size: Annotated[int, Field(ge=32, le=512)]  # neither network takes less than 32
     preprocessing: Literal["unit", "imagenet"]
-    pooling: Literal["none", "avg"]
-
-
-class HeadRecipe(Section):
-    dense_units: Width
-    dense_layers: Annotated[int, Field(ge=1, le=8)]
-    learning_rate: Rate
-    epochs: PositiveInt
-    batch_size: PositiveInt
-    validation_split: Fraction
-
-
-class Backbones(Section):
-    resnet50: Backbone
-    vgg16: Backbone
-
-
-class Features(Section):
-    resnet50: Annotated[dict[str, FeaturesRecipe], AfterValidator(_not_empty)]
-    vgg16: Annotated[dict[str, FeaturesRecipe], AfterValidator(_not_empty)]
+    pooling: Literal["none", "avg", "avg_2x2"]
+    layers: Annotated[list[str], AfterValidator(_not_empty)] | None = None
+    mirrored: bool | None = None
+    precision: Precision | None = None
 
 
 class Params(Section):
@@ -147,11 +191,44 @@ class Params(Section):
     clean: Clean
     tune: Tune
     cv: CrossValidation
-    lenet: Annotated[dict[str, LenetRecipe], AfterValidator(_not_empty)]
-    backbone: Backbones
-    features: Features
-    resnet: Annotated[dict[str, HeadRecipe], AfterValidator(_not_empty)]
-    vgg: Annotated[dict[str, HeadRecipe], AfterValidator(_not_empty)]
+    lenet: Recipes[LenetRecipe]
+    export: Export
+    backbone: Annotated[dict[BackboneName, Backbone], AfterValidator(_not_empty)]
+    features: Recipes[FeaturesRecipe]
+    resnet: Recipes[HeadRecipe]
+    vgg: Recipes[HeadRecipe]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> "Params":
+        """What one section says of another; a sentence for each contradiction, joined by ";"."""
+        wrong = []
+        if self.export.recipe not in self.lenet:
+            wrong.append(_unknown("export.recipe", self.export.recipe, "lenet", self.lenet))
+        for name, recipe in self.lenet.items():
+            for key in ("units", "learning_rate"):
+                if getattr(recipe, key) == "tuned" and not getattr(self.tune, f"searches_{key}"):
+                    wrong.append(
+                        f"lenet.{name}.{key} is 'tuned', but tune.{key} is one value, so it is not "
+                        "searched for; give a number here, or a choice there"
+                    )
+        for name, recipe in self.features.items():
+            if recipe.backbone not in self.backbone:
+                key = f"features.{name}.backbone"
+                wrong.append(_unknown(key, recipe.backbone, "backbone", self.backbone))
+        for head, backbone in BACKBONE_OF.items():
+            for name, recipe in getattr(self, head).items():
+                key = f"{head}.{name}.features"
+                if recipe.features not in self.features:
+                    wrong.append(_unknown(key, recipe.features, "features", self.features))
+                elif self.features[recipe.features].backbone != backbone:
+                    wrong.append(f"{key} is {recipe.features!r}, which are not {backbone}'s")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+
+def _unknown(key: str, value: str, section: str, known: dict[str, Any]) -> str:
+    return f"{key} is {value!r}, which is not in {section}; it has {', '.join(known)}"
 
 
 def recipe(recipes: dict[str, Section], name: str, section: str) -> Any:
@@ -162,23 +239,10 @@ def recipe(recipes: dict[str, Section], name: str, section: str) -> Any:
     """
     if name not in recipes:
         raise InputError(
-            f"params.yaml: {section}.{name} is missing; recipes that {section} has: "
-            f"{', '.join(recipes)}. Add it, or take {name!r} out of the matrix in dvc.yaml"
+            f"params.yaml: {section}.{name} is missing; {section} has {', '.join(recipes)}. "
+            "Add it, or take one of these"
         )
     return recipes[name]
-
-
-def backbone(params: Params, name: str) -> Backbone:
-    """The section `backbone.name`.
-
-    Raises:
-        InputError: there is no such backbone.
-    """
-    if name not in Backbones.model_fields:
-        raise InputError(
-            f"there is no backbone {name!r}; there are {', '.join(Backbones.model_fields)}"
-        )
-    return getattr(params.backbone, name)
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

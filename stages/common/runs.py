@@ -3,8 +3,8 @@
 import numpy as np
 
 from stages.common import results
-from stages.common.params import Params
-from stages.common.results import Results
+from stages.common.evaluation import Results
+from stages.params import Params
 
 TITLES = {"lenet": "LeNet-5", "resnet": "ResNet50, frozen", "vgg": "VGG16, frozen"}
 

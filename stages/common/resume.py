@@ -14,7 +14,8 @@ def folder(name: str, settings: dict[str, Any], inputs: list[Path]) -> Path:
 
     Its name has a digest of `settings`, of the content of the files `inputs`, and of the project's
     modules that are loaded: a changed param, input or script starts afresh. DVC deletes a stage's
-    outputs before it runs, so unfinished work must lie elsewhere. Who finishes deletes the folder.
+    outputs before it runs, so unfinished work must lie elsewhere. The caller deletes the folder
+    once its outputs are written.
     """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     modules = [

@@ -11,7 +11,7 @@ from pathlib import Path
 import pooch
 import requests
 
-from stages.common.command import InputError
+from stages.cli import InputError
 
 DOWNLOADS = Path(".work/downloads")
 WAYS_OUT = (

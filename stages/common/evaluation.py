@@ -1,0 +1,171 @@
+"""What a trained network gives on the test set: written by the evaluations, read by `compare`.
+
+The evaluations are the only stages in which a model meets the test set. Each writes one folder
+for Git:
+
+- `metrics.json`: flat numbers, of the network after the last epoch unless they say otherwise;
+- `training.json`, `history.csv`: what the training wrote under these names;
+- `predictions.npz`: probabilities float16 (n, 10) and labels uint8 (n,) of the validation and of
+  the test images.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import accuracy_score, log_loss
+
+from stages.cli import InputError
+from stages.common.files import atomic_folder, load_arrays, read_json, write_json
+
+METRICS = Path("metrics")
+CLASSES = range(10)
+# Keras's own bound, so that a probability of 0 costs the same here as in its loss.
+SMALLEST_PROBABILITY = 1e-7
+BINS = 15
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Probabilities (n, 10) and true labels uint8 (n,)."""
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def accuracy(self) -> float:
+        return float(accuracy_score(self.labels, self.predicted))
+
+    @property
+    def loss(self) -> float:
+        """The mean cross-entropy."""
+        bounded = np.clip(self.probabilities.astype(np.float64), SMALLEST_PROBABILITY, 1)
+        bounded /= bounded.sum(axis=1, keepdims=True)
+        return float(log_loss(self.labels, bounded, labels=CLASSES))
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error in `BINS` bins (Guo et al. 2017, arXiv:1706.04599)."""
+        table = reliability(self)
+        weights = table["images"] / table["images"].sum()
+        return float((weights * (table["accuracy"] - table["confidence"]).abs()).sum())
+
+    def at(self, temperature: float) -> "Predictions":
+        """The same with the logits divided by `temperature`: above 1 it is less sure of itself."""
+        logits = np.log(np.clip(self.probabilities.astype(np.float64), SMALLEST_PROBABILITY, 1))
+        powers = np.exp(logits / temperature)
+        return Predictions(powers / powers.sum(axis=1, keepdims=True), self.labels)
+
+
+def reliability(predictions: Predictions) -> pd.DataFrame:
+    """A row for each bin of confidence that is not empty: confidence, accuracy, images."""
+    confidence = predictions.probabilities.max(axis=1).astype(np.float64)
+    right = predictions.predicted == predictions.labels
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    rows = pd.DataFrame({"bin": bins, "confidence": confidence, "accuracy": right})
+    grouped = rows.groupby("bin")
+    return grouped.mean().assign(images=grouped.size()).reset_index(drop=True)
+
+
+def best_temperature(validation: Predictions) -> float:
+    """The temperature with the lowest loss on validation images (Guo et al. 2017)."""
+    found = minimize_scalar(
+        lambda log: validation.at(np.exp(log)).loss, bounds=(np.log(0.05), np.log(20))
+    )
+    return float(np.exp(found.x))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its evaluation.
+
+    metrics: flat numbers.
+    training: the hyperparameters as they were used, and the network's size.
+    curves: one row an epoch, from 1; columns epoch, accuracy, val_accuracy, loss, val_loss.
+    validation, test: of the network after the last epoch; probabilities float16.
+    """
+
+    metrics: dict[str, float]
+    training: dict[str, Any]
+    curves: pd.DataFrame
+    validation: Predictions
+    test: Predictions
+
+
+def evaluate(
+    trained: Path, output: Path, test: Predictions, best_epoch_probabilities: Callable
+) -> str:
+    """Write the folder `output`, and return its gist in a sentence.
+
+    Args:
+        trained: the folder that the training wrote.
+        test: with the probabilities after the last epoch.
+        best_epoch_probabilities: gives those with the weights in a file.
+    """
+    best = Predictions(best_epoch_probabilities(trained / "best.weights.h5"), test.labels)
+    validation = Predictions(**load_arrays(trained / "validation.npz"))
+    history = pd.read_csv(trained / "history.csv")
+    training = read_json(trained / "training.json")
+    last = history.iloc[-1]
+    temperature = best_temperature(validation)
+    calibrated = test.at(temperature)
+    metrics = {
+        "train_accuracy": float(last["accuracy"]),
+        "train_loss": float(last["loss"]),
+        "val_accuracy": validation.accuracy,
+        "val_loss": validation.loss,
+        "val_calibration_error": validation.calibration_error,
+        "test_accuracy": test.accuracy,
+        "test_loss": test.loss,
+        "test_calibration_error": test.calibration_error,
+        "temperature": temperature,
+        "calibrated_test_loss": calibrated.loss,
+        "calibrated_test_calibration_error": calibrated.calibration_error,
+        "best_epoch": training["best_epoch"],
+        "best_epoch_val_loss": float(history["val_loss"].min()),
+        "best_epoch_test_accuracy": best.accuracy,
+        "best_epoch_test_loss": best.loss,
+    }
+    with atomic_folder(output) as folder:
+        write_json(folder / "metrics.json", metrics)
+        for name in ("training.json", "history.csv"):
+            shutil.copyfile(trained / name, folder / name)
+        np.savez(
+            folder / "predictions.npz",
+            validation_probabilities=validation.probabilities.astype(np.float16),
+            validation_labels=validation.labels,
+            test_probabilities=test.probabilities.astype(np.float16),
+            test_labels=test.labels,
+        )
+    return (
+        f"test accuracy {test.accuracy:.2%}, loss {test.loss:.4f} "
+        f"({calibrated.loss:.4f} at temperature {temperature:.2f})"
+    )
+
+
+def load(name: str) -> Run:
+    """Read what `evaluate` wrote into `metrics/NAME/`.
+
+    Raises:
+        InputError: it is not there.
+    """
+    folder = METRICS / name
+    if not (folder / "metrics.json").exists():
+        raise InputError(f"{folder} is missing; `dvc repro` writes it, in the evaluation of {name}")
+    arrays = load_arrays(folder / "predictions.npz")
+    return Run(
+        metrics=read_json(folder / "metrics.json"),
+        training=read_json(folder / "training.json"),
+        curves=pd.read_csv(folder / "history.csv"),
+        validation=Predictions(arrays["validation_probabilities"], arrays["validation_labels"]),
+        test=Predictions(arrays["test_probabilities"], arrays["test_labels"]),
+    )
