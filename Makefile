@@ -24,14 +24,14 @@ repro: $(READY) ## run the pipeline: whatever is not up to date
 	dvc repro
 
 demo: $(READY) ## run the whole pipeline small, in a scratch copy, without network
-	python -m tests.demo
+	python -m tools.demo
 
 predict: $(READY) ## what is on a picture: make predict IMAGE=picture.png, or a folder; MODEL=... for another model
 	$(if $(IMAGE),,$(error IMAGE is not set; name a picture or a folder: make predict IMAGE=docs/ankle_boot.png))
-	@python -m stages.predict $(if $(MODEL),--model "$(MODEL)") "$(IMAGE)"
+	@python -m tools.predict $(if $(MODEL),--model "$(MODEL)") "$(IMAGE)"
 
 times: $(READY) ## what DVC ran last here, when, and how long each stage took
-	@python -m benchmarks.times
+	@python -m tools.times
 
 test: lint ## lint and all tests
 	pytest

@@ -1,12 +1,20 @@
 """Compare the models with each other and with the study.
 
-Reads what every training wrote under `metrics/{lenet,resnet,vgg}/`. Writes `metrics/compare.json`
-and `plots/compare/`: every number of the study beside ours (results.csv), the epochs from which
-each model overfits (overfitting.csv), precision, recall and F1 by class (per_class.csv), McNemar's
-test between each pair (mcnemar.csv), all curves in one table (curves.csv) and the study's figure of
-each training (curves/), a confusion table for each model, one row a test image (confusion/), and
-the picture of the result (results.png); `plots/report.html`, the story of the run, with what the
-stages before it wrote for Git; and `models/cards/`, a card for each model.
+Reads what the evaluations wrote under `metrics/`. Writes the few numbers to choose by,
+`metrics/compare.json`; how sure `make predict` may be, `models/exported/calibration.json`; and
+`plots/compare/`:
+
+- `results.csv`: every number of the study beside ours, with Wilson's interval of ours;
+- `classifiers.csv`: a row a classifier, the ensembles among them, with its calibration;
+- `against_study.csv`: Welch's test of LeNet-5's folds against the study's;
+- `overfitting.csv`: the epoch of the lowest validation loss, model by model;
+- `per_class.csv`: precision, recall and F1;
+- `mcnemar.csv`: McNemar's test between each pair of classifiers;
+- `confusion.csv`, `confusion/`: how often each class was taken for each, and for `dvc plots` a row
+  for each test image;
+- `reliability.csv`: how often each classifier is right, by how sure it is;
+- `curves.csv`, `curves/`: all curves in one table, and the study's figure of each training;
+- `results.png`: the picture of the result.
 
 It needs neither data nor models, so a clone without DVC's cache can run it.
 """
@@ -19,33 +27,136 @@ from textwrap import wrap
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
-from sklearn.metrics import precision_recall_fscore_support
+from scipy.stats import binomtest, ttest_ind
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from stages import params
 from stages.cli import run
-from stages.common import cards, figures, report
+from stages.common import evaluation, figures, runs, study
 from stages.common.classes import class_names
-from stages.common.evaluation import Results
+from stages.common.evaluation import Predictions, Run
 from stages.common.files import atomic_folder, write_json
-from stages.common.runs import TITLES, Trained
+from stages.common.runs import Classifier, Model
 from stages.params import Params
 
 METRICS = "metrics/compare.json"
+CALIBRATION = "models/exported/calibration.json"
 OUTPUT = Path("plots/compare")
-REPORT = "plots/report.html"
-CARDS = Path("models/cards")
-# Keras's own bound, so that a probability of 0 costs the same here as in its loss.
-SMALLEST_PROBABILITY = 1e-7
+SIGNIFICANT = 0.05
+# `make predict` warns where it is less sure than of all but one in so many validation images.
+LEAST_SURE = 0.02
+LOSS_ACCURACY = ("loss", "accuracy")
 
 
-def score(probabilities: np.ndarray, labels: np.ndarray) -> published.Score:
-    """Cross-entropy and accuracy of probabilities (n, 10) for labels (n,)."""
-    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return published.Score(
-        loss=float(-np.log(np.clip(of_label, SMALLEST_PROBABILITY, 1)).mean()),
-        accuracy=float((probabilities.argmax(axis=1) == labels).mean()),
-    )
+def wilson(accuracy: float, images: int) -> tuple[float, float]:
+    """The 95 % interval of an accuracy on so many images (Wilson 1927, JASA 22:209-212)."""
+    found = binomtest(round(accuracy * images), images).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def results_table(models: list[Model], with_study: bool) -> pd.DataFrame:
+    """Every number of the study beside ours, and ours where the study has none.
+
+    `best_epoch_*` is what the epoch with the lowest validation loss gives on the test set. `low`
+    and `high` bound the accuracy on 95 % of test sets of this size.
+    """
+    rows = []
+
+    def add(model: Model, measure: str, loss: float, accuracy: float, **more: float) -> None:
+        theirs = study.RESULTS[model.network].get(measure) if with_study else None
+        rows.append(
+            {
+                "model": model.title,
+                "network": model.network,
+                "recipe": model.recipe,
+                "measure": measure,
+                "study_loss": theirs.loss if theirs else None,
+                "loss": loss,
+                "study_accuracy": theirs.accuracy if theirs else None,
+                "accuracy": accuracy,
+                **more,
+            }
+        )
+
+    def add_test(model: Model, measure: str, one: Run) -> None:
+        low, high = wilson(one.test.accuracy, len(one.test.labels))
+        best = {
+            f"best_epoch_{kind}": one.metrics[f"best_epoch_test_{kind}"] for kind in LOSS_ACCURACY
+        }
+        add(model, measure, one.metrics["test_loss"], one.test.accuracy, low=low, high=high, **best)
+
+    for model in models:
+        if model.in_folds:
+            for fold, one in enumerate(model.runs, start=1):
+                add_test(model, f"fold {fold}, test", one)
+            scores = pd.DataFrame([one.metrics for one in model.runs])
+            for measure, numbers in (
+                ("mean of the folds, test", scores.mean()),
+                ("standard deviation", scores.std()),
+            ):
+                best = {f"best_epoch_{k}": numbers[f"best_epoch_test_{k}"] for k in LOSS_ACCURACY}
+                add(model, measure, numbers["test_loss"], numbers["test_accuracy"], **best)
+            together = runs.together([one.test for one in model.runs])
+            low, high = wilson(together.accuracy, len(together.labels))
+            measure = "folds together, test"
+            add(model, measure, together.loss, together.accuracy, low=low, high=high)
+        else:
+            (one,) = model.runs
+            for measure, prefix in (("training", "train"), ("validation", "val")):
+                last = one.curves.iloc[-1]
+                column = "" if prefix == "train" else "val_"
+                loss, accuracy = last[f"{column}loss"], last[f"{column}accuracy"]
+                add(model, f"last epoch, {measure}", loss, accuracy)
+            add_test(model, "test", one)
+    return pd.DataFrame(rows)
+
+
+def against_study(models: list[Model]) -> pd.DataFrame:
+    """Welch's t-test of our folds' test accuracies against the study's (Welch 1947)."""
+    theirs = [
+        score.accuracy for measure, score in study.RESULTS["lenet"].items() if "fold " in measure
+    ]
+    rows = []
+    for model in models:
+        if model.in_folds:
+            ours = [one.test.accuracy for one in model.runs]
+            found = ttest_ind(ours, theirs, equal_var=False)
+            interval = found.confidence_interval()
+            rows.append(
+                {
+                    "model": model.title,
+                    "mean": np.mean(ours),
+                    "standard_deviation": np.std(ours, ddof=1),
+                    "study_mean": np.mean(theirs),
+                    "study_standard_deviation": np.std(theirs, ddof=1),
+                    "difference": np.mean(ours) - np.mean(theirs),
+                    "low": interval.low,
+                    "high": interval.high,
+                    "t": found.statistic,
+                    "degrees_of_freedom": found.df,
+                    "p_value": found.pvalue,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def classifiers_table(classifiers: list[Classifier]) -> pd.DataFrame:
+    rows = []
+    for classifier in classifiers:
+        test = classifier.test
+        low, high = wilson(test.accuracy, len(test.labels))
+        rows.append(
+            {
+                "classifier": classifier.name,
+                "title": classifier.title,
+                "accuracy": test.accuracy,
+                "low": low,
+                "high": high,
+                "loss": test.loss,
+                "calibration_error": test.calibration_error,
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -68,276 +179,252 @@ def mcnemar(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> dict[s
     }
 
 
-def results_table(trained: Trained) -> pd.DataFrame:
-    """Every number of the study beside ours, and ours where the study has none.
+def mcnemar_table(classifiers: list[Classifier]) -> pd.DataFrame:
+    """Each pair, and which of the two is better; "" where they are not told apart.
 
-    `best_epoch_*` is what the epoch with the lowest validation loss gives on the test set.
+    By Bonferroni's bound: the more pairs are tested, the more it takes.
     """
+    pairs = list(combinations(classifiers, 2))
     rows = []
-
-    def add(key: tuple[str, str], measure: str, ours: published.Score, best=(None, None)) -> None:
-        model, recipe = key
-        study = published.STUDY[model].get(measure) if recipe == "study" else None
-        rows.append(
-            {
-                "model": TITLES[model],
-                "recipe": recipe,
-                "measure": measure,
-                "study_loss": study.loss if study else None,
-                "loss": ours.loss,
-                "study_accuracy": study.accuracy if study else None,
-                "accuracy": ours.accuracy,
-                "best_epoch_loss": best[0],
-                "best_epoch_accuracy": best[1],
-            }
-        )
-
-    def of(training: Results, prefix: str) -> published.Score:
-        return published.Score(
-            training.metrics[f"{prefix}_loss"], training.metrics[f"{prefix}_accuracy"]
-        )
-
-    for key, trainings in trained.items():
-        test = [of(training, "test") for training in trainings]
-        best = [of(training, "best_epoch_test") for training in trainings]
-        if key[0] == "lenet":
-            for fold, (last_epoch, best_epoch) in enumerate(zip(test, best, strict=True), start=1):
-                add(key, f"fold {fold}, test", last_epoch, best_epoch)
-            for name, summarise in (
-                ("mean of the folds, test", lambda scores: np.mean(scores, axis=0)),
-                ("standard deviation", lambda scores: np.std(scores, axis=0, ddof=1)),
-            ):
-                add(key, name, published.Score(*summarise(test)), summarise(best))
-            labels = trainings[0].labels
-            add(key, "ensemble of the folds, test", score(classifiers.ensemble(trainings), labels))
-        else:
-            add(key, "last epoch, training", of(trainings[0], "train"))
-            add(key, "last epoch, validation", of(trainings[0], "val"))
-            add(key, "test", test[0], best[0])
+    for first, second in pairs:
+        test = mcnemar(first.test.predicted, second.test.predicted, first.test.labels)
+        better = first if test["only_first_right"] > test["only_second_right"] else second
+        significant = test["p_value"] < SIGNIFICANT / len(pairs)
+        names = {"first": first.name, "second": second.name}
+        rows.append({**names, **test, "better": better.name if significant else ""})
     return pd.DataFrame(rows)
 
 
-def per_class(
-    predicted: dict[str, np.ndarray], labels: np.ndarray, names: tuple[str, ...]
-) -> pd.DataFrame:
+def per_class(classifiers: list[Classifier], names: tuple[str, ...]) -> pd.DataFrame:
     tables = []
-    for classifier, guesses in predicted.items():
+    for classifier in classifiers:
         precision, recall, f1, _ = precision_recall_fscore_support(
-            labels, guesses, labels=range(len(names)), zero_division=0
+            classifier.test.labels,
+            classifier.test.predicted,
+            labels=range(len(names)),
+            zero_division=0,
         )
-        tables.append(
-            pd.DataFrame(
-                {
-                    "classifier": classifier,
-                    "class": names,
-                    "precision": precision,
-                    "recall": recall,
-                    "f1": f1,
-                }
-            )
-        )
+        columns = {"class": names, "precision": precision, "recall": recall, "f1": f1}
+        tables.append(pd.DataFrame({"classifier": classifier.name, **columns}))
     return pd.concat(tables, ignore_index=True)
 
 
-def training_names(
-    trained: Trained,
-) -> Iterator[tuple[str, str, Results]]:
-    """File name, title and results of every training."""
-    for (model, recipe), trainings in trained.items():
-        for fold, training in enumerate(trainings, start=1):
-            if model == "lenet":
-                title = f"{TITLES[model]} ({recipe}), fold {fold} of {len(trainings)}"
-                yield f"{model}-{recipe}-{fold}", title, training
-            else:
-                yield f"{model}-{recipe}", f"{TITLES[model]} ({recipe})", training
-
-
-def all_curves(trained: Trained) -> pd.DataFrame:
-    """Long form for `dvc plots`: columns training, data, epoch, accuracy, loss."""
+def confusion_counts(classifiers: list[Classifier], names: tuple[str, ...]) -> pd.DataFrame:
+    """Long form: columns classifier, actual, predicted, images."""
     tables = []
-    for name, _, training in training_names(trained):
+    for classifier in classifiers:
+        counts = confusion_matrix(
+            classifier.test.labels, classifier.test.predicted, labels=range(len(names))
+        )
+        table = pd.DataFrame(counts, pd.Index(names, name="actual"), names)
+        long = table.melt(ignore_index=False, var_name="predicted", value_name="images")
+        tables.append(long.reset_index().assign(classifier=classifier.name))
+    columns = ["classifier", "actual", "predicted", "images"]
+    return pd.concat(tables, ignore_index=True)[columns]
+
+
+def reliability(classifiers: list[Classifier]) -> pd.DataFrame:
+    """Columns classifier, confidence, accuracy, images; a row a bin."""
+    return pd.concat(
+        evaluation.reliability(each.test).assign(classifier=each.name) for each in classifiers
+    )[["classifier", "confidence", "accuracy", "images"]]
+
+
+def trainings(models: list[Model]) -> Iterator[tuple[str, str, Run]]:
+    """File name, title and run of every training."""
+    for model in models:
+        for fold, one in enumerate(model.runs, start=1):
+            if model.in_folds:
+                title = f"{model.title}, fold {fold} of {len(model.runs)}"
+                yield f"{model.name}-{fold}", title, one
+            else:
+                yield model.name, model.title, one
+
+
+def all_curves(models: list[Model]) -> pd.DataFrame:
+    """Long form for `dvc plots`: columns training, title, data, epoch, accuracy, loss."""
+    tables = []
+    for name, title, one in trainings(models):
         for data, prefix in (("training", ""), ("validation", "val_")):
-            curves = training.curves
             tables.append(
                 pd.DataFrame(
                     {
                         "training": name,
+                        "title": title,
                         "data": data,
-                        "epoch": curves["epoch"],
-                        "accuracy": curves[f"{prefix}accuracy"],
-                        "loss": curves[f"{prefix}loss"],
+                        "epoch": one.curves["epoch"],
+                        "accuracy": one.curves[f"{prefix}accuracy"],
+                        "loss": one.curves[f"{prefix}loss"],
                     }
                 )
             )
     return pd.concat(tables, ignore_index=True)
 
 
-def overfits_from(training: Results) -> int | None:
-    """The epoch after which validation loss only gets worse; None if it is the last."""
-    best = int(training.metrics["best_epoch"])
-    return best if best < len(training.curves) else None
-
-
-def overfitting(trained: Trained) -> pd.DataFrame:
-    """From which epochs each model overfits, in words: columns model, recipe, ours, study."""
+def overfitting(models: list[Model], with_study: bool) -> pd.DataFrame:
+    """The epochs of the lowest validation loss, in words: columns model, ours, epochs, study."""
     rows = []
-    for (model, recipe), trainings in trained.items():
-        turns = [overfits_from(training) for training in trainings]
-        ours = ", ".join("the last" if turn is None else str(turn) for turn in turns)
-        study = str(published.OVERFITS_FROM[model] or "not seen to overfit")
-        rows.append({"model": TITLES[model], "recipe": recipe, "ours": ours, "study": study})
+    for model in models:
+        lowest = [f"{one.metrics['best_epoch']:g}" for one in model.runs]
+        theirs = study.OVERFITS_FROM[model.network] if with_study else ""
+        rows.append(
+            {
+                "model": model.title,
+                "ours": ", ".join(lowest),
+                "epochs": len(model.runs[0].curves),
+                "study": "not seen to overfit" if theirs is None else theirs,
+            }
+        )
     return pd.DataFrame(rows)
 
 
-def summary(trained: Trained) -> dict[str, float]:
-    """The few numbers for `dvc metrics`: accuracies on the test and on the validation images.
-
-    Those on validation images are to choose by. Any recipe but the study's is named.
-    """
+def summary(models: list[Model], classifiers: list[Classifier]) -> dict[str, float]:
+    """The few numbers for `dvc metrics`; those on validation images are to choose by."""
     numbers = {}
-    for (model, recipe), trainings in trained.items():
-        name = model if recipe == "study" else f"{model}_{recipe}"
-        for key, measure in (("accuracy", "test_accuracy"), ("val_accuracy", "val_accuracy")):
-            mean = np.mean([training.metrics[measure] for training in trainings])
-            numbers[f"{name}_{key}"] = round(float(mean), 5)
-    return numbers
+    for model in models:
+        for key in ("val_accuracy", "test_accuracy", "test_loss"):
+            numbers[f"{model.network}_{model.recipe}_{key}"] = model.mean(key)
+    for each in classifiers:
+        if each.name not in [model.name for model in models]:
+            numbers[f"{each.name.replace('-', '_')}_test_accuracy"] = each.test.accuracy
+    return {name: round(number, 5) for name, number in numbers.items()}
+
+
+def calibration(model: Model) -> dict[str, float]:
+    """How to read the probabilities of the folds of `model`, from their validation images alone.
+
+    Every training image is a validation image of one fold. `temperature` is the one with the lowest
+    loss on all of them; `threshold` is the largest probability at that temperature that all but
+    `LEAST_SURE` of them reach.
+    """
+    validation = Predictions(
+        np.concatenate([one.validation.probabilities for one in model.runs]),
+        np.concatenate([one.validation.labels for one in model.runs]),
+    )
+    temperature = evaluation.best_temperature(validation)
+    largest = validation.at(temperature).probabilities.max(axis=1)
+    threshold = float(np.quantile(largest, LEAST_SURE))
+    return {"temperature": round(temperature, 4), "threshold": round(threshold, 4)}
 
 
 def picture(table: pd.DataFrame, notes: list[str]) -> plt.Figure:
-    """Test accuracies, ours and the study's, of every model, with what must be known of them."""
-    measures = ["mean of the folds, test", "ensemble of the folds, test", "test"]
-    shown = table[table["measure"].isin(measures)].iloc[::-1]
+    """Test accuracies, ours and the study's, the best first, with what a reader must know."""
+    measures = ["mean of the folds, test", "folds together, test", "test"]
+    shown = table[table["measure"].isin(measures)].sort_values("accuracy")
     names = [
-        f"{row.model} ({row.recipe}{', ensemble' if row.measure.startswith('ensemble') else ''})"
+        f"{row.model}{', folds together' if row.measure.startswith('folds') else ''}"
         for row in shown.itertuples()
     ]
+    ours, theirs = 100 * shown["accuracy"], 100 * shown["study_accuracy"].astype(float)
     figure, axes = plt.subplots(figsize=(8, 0.6 * len(shown) + 2.4))
-    axes.hlines(names, 0, shown["accuracy"] * 100, color="lightgrey", lw=3, zorder=1)
-    axes.scatter(shown["accuracy"] * 100, names, s=90, color=figures.TRAINING, label="this run")
-    axes.scatter(
-        shown["study_accuracy"] * 100,
-        names,
-        s=90,
-        marker="D",
-        facecolors="none",
-        edgecolors=figures.VALIDATION,
-        lw=2,
-        label="the study",
-    )
-    for name, accuracy in zip(names, shown["accuracy"] * 100, strict=True):
-        axes.annotate(
-            f"{accuracy:.2f} %", (accuracy, name), (0, 9), textcoords="offset points", ha="center"
-        )
-    values = shown[["accuracy", "study_accuracy"]].to_numpy(dtype=float) * 100
-    axes.set_xlim(max(0, np.nanmin(values) - 5), min(100, np.nanmax(values) + 3))
+    for numbers, shift, options in (
+        (ours, 9, {"color": figures.TRAINING_COLOR, "label": "this run"}),
+        (
+            theirs,
+            -17,
+            {
+                "marker": "D",
+                "facecolors": "none",
+                "edgecolors": figures.VALIDATION_COLOR,
+                "lw": 2,
+                "label": "the study",
+            },
+        ),
+    ):
+        axes.scatter(numbers, names, s=80, **options)
+        for name, number in zip(names, numbers, strict=True):
+            if not np.isnan(number):
+                axes.annotate(
+                    f"{number:.2f} %",
+                    (number, name),
+                    (0, shift),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize="small",
+                )
+    values = np.concatenate([ours, theirs])
+    axes.set_xlim(max(0, np.nanmin(values) - 3), min(100, np.nanmax(values) + 2))
     axes.set(
         xlabel="test accuracy (%)",
         title="Test accuracy, this run and the study",
-        ylim=(-0.6, len(shown) - 0.3),
+        ylim=(-0.7, len(shown) - 0.3),
     )
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.3, -0.25))
+    if theirs.notna().any():
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.3, -0.25))
     lines = [line for note in notes for line in wrap(note, 105)]
     figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize="small")
     return figure
 
 
-def notes(settings: Params) -> list[str]:
-    """What a reader of the table must know about this run."""
-    origin = {
-        "digits": "The images are scikit-learn's digits, not Fashion-MNIST; the study's are not.",
-        "csv": f"The images are those of {settings.data.csv.train} and {settings.data.csv.test}: "
-        "whether they are the study's is not known here.",
-        "fashion_mnist": published.CAVEAT,
-    }
-    lines = [origin[settings.data.source]]
-    random = [
-        TITLES[model]
-        for model, backbone in (("resnet", "resnet50"), ("vgg", "vgg16"))
-        if getattr(settings.backbone, backbone).weights == "random"
-    ]
-    if random:
-        lines.append(f"Random weights, not ImageNet's: {'; '.join(random)}.")
-    return lines
-
-
 def terminal_table(table: pd.DataFrame) -> str:
-    def percent(value: float) -> str:
-        return f"{value:.2%}"
+    """Ours and the study's accuracies and losses, at most 80 columns wide."""
+    shown = pd.DataFrame(
+        {
+            "model": table["model"].mask(table["model"].eq(table["model"].shift()), ""),
+            "measure": table["measure"],
+            "study": table["study_accuracy"].astype(float),
+            "ours": table["accuracy"],
+            "diff": 100 * (table["accuracy"] - table["study_accuracy"].astype(float)),
+            "loss": table["loss"],
+        }
+    ).dropna(axis="columns", how="all")
 
-    return table.to_string(
-        index=False,
-        na_rep="",
-        float_format="{:.4f}".format,
-        formatters={
-            column: lambda value: "" if pd.isna(value) else percent(value)
-            for column in table.columns
-            if column.endswith("accuracy")
-        },
-    )
+    def blank_or(form: str) -> dict:
+        return lambda value: "" if pd.isna(value) else form.format(value)
+
+    percent, points, plain = blank_or("{:.2%}"), blank_or("{:+.2f}"), blank_or("{:.4f}")
+    formatters = {"study": percent, "ours": percent, "diff": points, "loss": plain}
+    return shown.to_string(index=False, formatters=formatters, na_rep="")
+
+
+def check_same_images(classifiers: list[Classifier]) -> None:
+    """All of them must have been evaluated on the same test set."""
+    for classifier in classifiers:
+        np.testing.assert_array_equal(classifier.test.labels, classifiers[0].test.labels)
 
 
 def main() -> None:
-    settings = params.load()
-    names = class_names(settings.data.source)
-    trained = classifiers.load_all(settings)
-    labels = next(iter(trained.values()))[0].labels
-    predicted = classifiers.predictions(trained)
-    table, turns = results_table(trained), overfitting(trained)
-    by_class = per_class(predicted, labels, names)
-    tests = pd.DataFrame(
-        {"first": a, "second": b, **mcnemar(predicted[a], predicted[b], labels)}
-        for a, b in combinations(predicted, 2)
-    )
+    settings: Params = params.load()
+    names = class_names(settings.data)
+    with_study = study.is_its_data_set(settings.data)
+    models = runs.load_all(settings)
+    classifiers = runs.classifiers(models)
+    check_same_images(classifiers)
+    table, notes = results_table(models, with_study), study.notes(settings)
 
     with atomic_folder(OUTPUT) as folder:
-        table.to_csv(folder / "results.csv", index=False, float_format="%.5f")
-        turns.to_csv(folder / "overfitting.csv", index=False)
-        tests.to_csv(folder / "mcnemar.csv", index=False, float_format="%.3g")
-        by_class.to_csv(folder / "per_class.csv", index=False, float_format="%.4f")
-        all_curves(trained).to_csv(folder / "curves.csv", index=False, float_format="%.6f")
-        for name, title, training in training_names(trained):
-            figures.save(
-                figures.training_curves(training.curves, title), folder / "curves" / f"{name}.png"
-            )
+
+        def write(content: pd.DataFrame, name: str, digits: str = "%.5f") -> None:
+            content.to_csv(folder / name, index=False, float_format=digits)
+
+        write(table, "results.csv")
+        write(classifiers_table(classifiers), "classifiers.csv")
+        if with_study:
+            write(against_study(models), "against_study.csv", "%.5g")
+        write(overfitting(models, with_study), "overfitting.csv")
+        write(per_class(classifiers, names), "per_class.csv", "%.4f")
+        write(mcnemar_table(classifiers), "mcnemar.csv", "%.3g")
+        write(confusion_counts(classifiers, names), "confusion.csv")
+        write(reliability(classifiers), "reliability.csv")
+        write(all_curves(models), "curves.csv", "%.6f")
+        for name, title, one in trainings(models):
+            figure = figures.training_curves(one.curves, title)
+            figures.save(figure, folder / "curves" / f"{name}.png")
         (folder / "confusion").mkdir()
-        for classifier, guesses in predicted.items():
-            pd.DataFrame(
-                {"actual": np.take(names, labels), "predicted": np.take(names, guesses)}
-            ).to_csv(folder / "confusion" / f"{classifier}.csv", index=False)
-        figures.save(picture(table, notes(settings)), folder / "results.png")
-    write_json(METRICS, summary(trained))
-    findings = report.Findings(
-        results=table,
-        overfitting=turns,
-        per_class=by_class,
-        mcnemar=tests,
-        predicted=predicted,
-        labels=labels,
-        titles=classifiers.titles(trained),
-        result=OUTPUT / "results.png",
-        curves={
-            title: OUTPUT / "curves" / f"{name}.png" for name, title, _ in training_names(trained)
-        },
-        notes=notes(settings),
-    )
-    report.write(REPORT, settings, findings)
-    with atomic_folder(CARDS) as folder:
-        cards.write(folder, settings, trained, findings)
+        for each in classifiers:
+            actual, predicted = (np.take(names, y) for y in (each.test.labels, each.test.predicted))
+            by_image = pd.DataFrame({"actual": actual, "predicted": predicted})
+            write(by_image, f"confusion/{each.name}.csv")
+        figures.save(picture(table, notes), folder / "results.png")
+    exported = next(m for m in models if m.in_folds and m.recipe == settings.export.recipe)
+    write_json(CALIBRATION, calibration(exported))
+    write_json(METRICS, summary(models, classifiers))
 
     print(terminal_table(table))
-    for note in notes(settings):
+    for note in notes:
         print(f"\n{note}")
-    print("\nEpoch of the lowest validation loss, after which a model overfits, fold by fold:")
-    for row in turns.itertuples():
-        print(f"  {row.model}, recipe {row.recipe}: {row.ours}; published: {row.study}")
-    print("\nMcNemar's exact test on the test set:")
-    for test in tests.itertuples():
-        print(
-            f"  only {test.first} right: {test.only_first_right}; only {test.second} right: "
-            f"{test.only_second_right}; p "
-            + (f"= {test.p_value:.2g}" if test.p_value > 1e-300 else "< 1e-300")
-        )
-    print(f"\ncompare: {report.headline(table, labels)}")
+    best = max(classifiers, key=lambda classifier: classifier.test.accuracy)
+    print(f"\ncompare: best on the test set is {best.title}, with {best.test.accuracy:.2%} right")
 
 
 if __name__ == "__main__":

@@ -268,7 +268,7 @@ def histogram_table(counts: np.ndarray, names: tuple[str, ...], bins: int = 32) 
 
 
 def main() -> None:
-    names = class_names(params.load().data.source)
+    names = class_names(params.load().data)
     train = images.load(INPUT, "train")
     pixels, labels = train.images.reshape(len(train), -1), train.labels
     counts = count_values(pixels, labels)

@@ -10,9 +10,10 @@ import numpy as np
 
 from stages import params
 from stages.cli import InputError, run
-from stages.common import download, idx, images, table
+from stages.common import download, images
 from stages.common.files import atomic_folder
 from stages.common.images import ImageSet
+from stages.sources import csv_images, idx
 
 OUTPUT = "data/raw"
 
@@ -80,7 +81,7 @@ def main() -> None:
     data = params.load().data
     read = {
         "fashion_mnist": fashion_mnist,
-        "csv": lambda split: table.read(Path(getattr(data.csv, split))),
+        "csv": lambda split: csv_images.read(Path(getattr(data.csv, split))),
         "digits": digits,
     }[data.source]
     with atomic_folder(OUTPUT) as folder:

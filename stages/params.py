@@ -47,6 +47,12 @@ def _not_empty(values: Sized) -> Sized:
     return values
 
 
+def _ten_different(names: list[str]) -> list[str]:
+    if len(names) != 10 or len(set(names)) != 10:
+        raise ValueError("must be ten different names, that of label 0 first")
+    return names
+
+
 Rate = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, le=1)]
 Fraction = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=65536)]
@@ -76,6 +82,7 @@ class CsvPair(Section):
 class Data(Section):
     source: Literal["fashion_mnist", "csv", "digits"]
     csv: CsvPair
+    classes: Annotated[list[str], AfterValidator(_ten_different)] | None = None
 
 
 class Clean(Section):

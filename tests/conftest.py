@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stages import clean, encode, ingest
-from tests.demo import set_params
+from tools.demo import set_params
 from tests.imports import ROOT
 
 
@@ -132,7 +132,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = {key: value for key, value in os.environ.items() if key != "FASHION_MIRROR"}
     # A proxy that is not there: whatever asked for the network would fail.
     environment |= {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
-    command = [sys.executable, "-m", "tests.demo", str(folder)]
+    command = [sys.executable, "-m", "tools.demo", str(folder)]
     run = subprocess.run(
         command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True
     )

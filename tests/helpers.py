@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.common import table
+from stages.sources import csv_images
 from stages.cli import InputError
 from stages.common.images import ImageSet
 from tests.imports import ROOT

@@ -7,7 +7,7 @@ import pytest
 from stages import clean, ingest
 from stages.common import images
 from stages.common.files import read_json
-from tests.demo import set_params
+from tools.demo import set_params
 from tests.helpers import as_frame, contents, random_image_set
 
 KEEP = {"drop_all": False, "keep_first": "first"}

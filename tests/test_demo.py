@@ -18,7 +18,7 @@ from PIL import Image
 from stages import params
 from stages.common import evaluation, images, runs, study
 from stages.common.files import read_json
-from tests import demo
+from tools import demo
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def test_the_demo_runs_every_stage_and_ends_with_the_table(finished):
 
 def test_the_demo_overwrites_no_folder(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    command = [sys.executable, "-m", "tests.demo", str(tmp_path)]
+    command = [sys.executable, "-m", "tools.demo", str(tmp_path)]
     run = subprocess.run(command, cwd=demo.ROOT, check=False, capture_output=True, text=True)
     assert run.returncode == 1
     assert "is there already; name a folder that is not" in run.stderr
@@ -193,7 +193,7 @@ def test_every_registered_model_has_a_card_that_names_its_file(finished):
 
 
 def test_the_times_of_a_run_are_told(finished):
-    command = [sys.executable, "-m", "benchmarks.times"]
+    command = [sys.executable, "-m", "tools.times"]
     run = subprocess.run(command, cwd=finished, check=True, capture_output=True, text=True)
     for stage in ("ingest", "cv_lenet@study-2", "features@vgg16-study", "compare"):
         assert stage in run.stdout

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests import demo
+from tools import demo
 
 pytestmark = pytest.mark.slow
 

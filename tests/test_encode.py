@@ -15,8 +15,8 @@ def test_encodes_both_splits(project):
     encode.main()
 
     for split, image_set in sets.items():
-        x = np.load(f"data/encoded/x_{split}.npy", mmap_mode="r")
-        y = np.load(f"data/encoded/y_{split}.npy", mmap_mode="r")
+        x = np.load(f"data/encoded/{split}/images.npy", mmap_mode="r")
+        y = np.load(f"data/encoded/{split}/labels.npy", mmap_mode="r")
         assert isinstance(x, np.memmap)
         assert x.dtype == y.dtype == np.float32
         assert x.shape == (len(image_set), images.SIDE, images.SIDE, 1)
@@ -28,5 +28,6 @@ def test_encodes_both_splits(project):
         np.testing.assert_array_equal(y.argmax(axis=1), image_set.labels)
 
     first = contents(project / "data/encoded")
+    assert len(first) == 4
     encode.main()
     assert contents(project / "data/encoded") == first

@@ -11,7 +11,7 @@ from stages.common import backbone, saving, transfer
 from stages.common.images import ImageSet
 from stages.common.keras_setup import keras, seed_everything
 from stages.params import FeaturesRecipe
-from tests.demo import set_params
+from tools.demo import set_params
 from tests.imports import ROOT
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from stages import ingest
 from stages.common import images
-from tests.demo import set_params
+from tools.demo import set_params
 from tests.helpers import as_frame, contents, message_of, random_image_set, run_stage
 from tests.imports import ROOT
 

@@ -9,7 +9,7 @@ import yaml
 from dvc.repo import Repo
 
 from stages.common.files import read_json
-from tests import demo
+from tools import demo
 
 HELP = """
 dvc.lock is not of the code and the params as they stand: DVC would run {stages}.
@@ -50,7 +50,7 @@ def test_what_the_lock_names_is_in_git_as_it_says(tmp_path, monkeypatch):
 
 
 def test_the_model_in_git_knows_the_pictures_in_git():
-    command = [sys.executable, "-m", "stages.predict", "docs/ankle_boot.png", "docs/trouser.png"]
+    command = [sys.executable, "-m", "tools.predict", "docs/ankle_boot.png", "docs/trouser.png"]
     run = subprocess.run(command, cwd=demo.ROOT, check=True, capture_output=True, text=True)
     boot, trouser = run.stdout.splitlines()
     assert boot.startswith("docs/ankle_boot.png: Ankle boot")

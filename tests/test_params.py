@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from stages import params
-from tests.demo import CHANGES, set_params
+from tools.demo import CHANGES, set_params
 from tests.helpers import message_of
 from tests.imports import ROOT
 

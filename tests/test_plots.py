@@ -14,7 +14,7 @@ from dvc_render.base import Renderer
 from dvc_render.vega_templates import TEMPLATES
 from PIL import Image
 
-from tests import demo
+from tools import demo
 from tests.helpers import CHROMIUM, Reader
 from tests.imports import ROOT
 

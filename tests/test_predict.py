@@ -15,7 +15,7 @@ from stages.common import lenet
 from stages.common.images import FASHION
 from stages.common.keras_setup import keras, seed_everything
 from stages.common.models import save_model
-from tests.demo import set_params
+from tools.demo import set_params
 from tests.helpers import message_of, run_stage
 from tests.imports import ROOT
 

@@ -23,7 +23,7 @@ from stages.cli import InputError
 from stages.common.files import read_json, write_json, write_yaml
 from stages.common.images import ImageSet
 from stages.common.evaluation import Results
-from tests.demo import set_params
+from tools.demo import set_params
 from tests.helpers import CHROMIUM, Reader
 from tests.imports import ROOT
 

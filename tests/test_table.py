@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.common import table
+from stages.sources import csv_images
 from tests.helpers import as_frame, message_of, random_image_set
 
 IMAGES = random_image_set(12)

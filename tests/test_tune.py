@@ -10,7 +10,7 @@ import yaml
 from stages import tune
 from stages import params
 from stages.common.files import read_json, read_yaml
-from tests.demo import set_params
+from tools.demo import set_params
 from tests.imports import ROOT
 
 

@@ -16,7 +16,7 @@ from stages.common import backbone
 from stages.common.keras_setup import keras
 from stages.common.download import OutsideFile
 from stages.params import FeaturesRecipe
-from tests.demo import set_params
+from tools.demo import set_params
 from tests.helpers import message_of
 
 SHALLOW = "block1_pool"  # two convolutions of VGG16, 38,720 values

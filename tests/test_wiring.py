@@ -12,7 +12,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from tests.demo import copy_project, set_params
+from tools.demo import copy_project, set_params
 from tests.imports import ROOT, imported_modules
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

@@ -1,6 +1,8 @@
 """What the ten labels are called."""
 
-FASHION = (
+from stages.params import Data
+
+FASHION_MNIST = (
     "T-shirt/top",
     "Trouser",
     "Pullover",
@@ -12,9 +14,8 @@ FASHION = (
     "Bag",
     "Ankle boot",
 )
-DIGITS = tuple(f"digit {digit}" for digit in range(10))
 
 
-def class_names(source: str) -> tuple[str, ...]:
-    """The names of the ten labels for a value of the param `data.source`."""
-    return DIGITS if source == "digits" else FASHION
+def class_names(data: Data) -> tuple[str, ...]:
+    """The names of labels 0 to 9: those that the params give, or else Fashion-MNIST's."""
+    return tuple(data.classes or FASHION_MNIST)

@@ -13,7 +13,7 @@ import seaborn as sns
 from stages.common.files import atomic_file
 
 # Seaborn's "colorblind" palette after Okabe and Ito: told apart by readers of every colour vision.
-TRAINING, VALIDATION, *_ = sns.color_palette("colorblind")
+TRAINING_COLOR, VALIDATION_COLOR, *_ = sns.color_palette("colorblind")
 
 sns.set_theme(style="whitegrid", palette="colorblind", font_scale=0.9)
 mpl.rcParams.update({"figure.dpi": 100, "savefig.dpi": 100, "figure.constrained_layout.use": True})
@@ -36,9 +36,13 @@ def training_curves(curves: pd.DataFrame, title: str) -> plt.Figure:
     figure, panels = plt.subplots(1, 2, figsize=(10, 4))
     best = curves.loc[curves["val_loss"].idxmin(), "epoch"]
     for panel, measure in zip(panels, ("accuracy", "loss"), strict=True):
-        panel.plot(curves["epoch"], curves[measure], color=TRAINING, label="training")
+        panel.plot(curves["epoch"], curves[measure], color=TRAINING_COLOR, label="training")
         panel.plot(
-            curves["epoch"], curves[f"val_{measure}"], color=VALIDATION, ls="--", label="validation"
+            curves["epoch"],
+            curves[f"val_{measure}"],
+            color=VALIDATION_COLOR,
+            ls="--",
+            label="validation",
         )
         panel.axvline(best, color="grey", lw=1, ls=":", label=f"lowest validation loss ({best})")
         panel.set(xlabel="epoch", ylabel=measure, title=measure.capitalize())

@@ -1,69 +1,101 @@
-"""Every training of a run, and the classifiers that are made of them."""
+"""All models of a run, and the classifiers that are made of them."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from stages.common import results
-from stages.common.evaluation import Results
+from stages.common import evaluation
+from stages.common.evaluation import Predictions, Run
 from stages.params import Params
 
 TITLES = {"lenet": "LeNet-5", "resnet": "ResNet50, frozen", "vgg": "VGG16, frozen"}
 
-Trained = dict[tuple[str, str], list[Results]]
+
+@dataclass(frozen=True)
+class Model:
+    """A network trained by one recipe.
+
+    network: a key of `TITLES`.
+    recipe: a key of the params section of that name.
+    title: what to call it; without the recipe where there is only one.
+    runs: LeNet-5 has one a fold, the others just one.
+    """
+
+    network: str
+    recipe: str
+    title: str
+    runs: list[Run]
+
+    @property
+    def name(self) -> str:
+        return f"{self.network}-{self.recipe}"
+
+    @property
+    def in_folds(self) -> bool:
+        return self.network == "lenet"
+
+    @property
+    def best(self) -> int:
+        """The position of the run that does best on its own validation images."""
+        return int(np.argmax([run.validation.accuracy for run in self.runs]))
+
+    def mean(self, metric: str) -> float:
+        return float(np.mean([run.metrics[metric] for run in self.runs]))
 
 
-def load_all(settings: Params) -> Trained:
-    """Every training's results by model and recipe; LeNet-5 has one a fold, the others just one."""
-    trained = {
-        ("lenet", recipe): [results.load(f"lenet/{recipe}-{fold}") for fold in settings.cv.folds]
-        for recipe in settings.lenet
-    }
-    for model in ("resnet", "vgg"):
-        for recipe in getattr(settings, model):
-            trained[model, recipe] = [results.load(f"{model}/{recipe}")]
-    return trained
+@dataclass(frozen=True)
+class Classifier:
+    """What answers with one class an image: a run, or several together.
+
+    name: for files; unique.
+    title: for people.
+    test: probabilities of the test images.
+    """
+
+    name: str
+    title: str
+    test: Predictions
 
 
-def ensemble(folds: list[Results]) -> np.ndarray:
-    """The mean of the folds' probabilities, float64 (n_test, 10)."""
-    return np.mean([fold.probabilities.astype(np.float64) for fold in folds], axis=0)
+def load_all(settings: Params) -> list[Model]:
+    """Every model of a run, from what the evaluations wrote.
+
+    Raises:
+        InputError: an evaluation is not there.
+    """
+    models = []
+    for network, title in TITLES.items():
+        for recipe in getattr(settings, network):
+            names = [f"{network}/{recipe}"]
+            if network == "lenet":
+                names = [f"{network}/{recipe}-{fold}" for fold in settings.cv.folds]
+            several = len(getattr(settings, network)) > 1
+            runs = [evaluation.load(name) for name in names]
+            models.append(Model(network, recipe, f"{title} ({recipe})" if several else title, runs))
+    return models
 
 
-def best_fold(folds: list[Results]) -> int:
-    """The position of the fold whose model did best on its own validation images."""
-    return int(np.argmax([fold.metrics["val_accuracy"] for fold in folds]))
+def together(predictions: list[Predictions]) -> Predictions:
+    """The mean of the probabilities of several classifiers for the same images."""
+    mean = np.mean([each.probabilities.astype(np.float64) for each in predictions], axis=0)
+    return Predictions(mean, predictions[0].labels)
 
 
-def best_lenet(trained: Trained) -> tuple[str, int]:
-    """Recipe and fold, from 1, of the LeNet-5 that did best on its own validation images."""
-    folds = {
-        (recipe, number): training.metrics["val_accuracy"]
-        for (model, recipe), trainings in trained.items()
-        if model == "lenet"
-        for number, training in enumerate(trainings, start=1)
-    }
-    return max(folds, key=folds.get)
-
-
-def predictions(trained: Trained) -> dict[str, np.ndarray]:
-    """Predicted labels (n_test,) by classifier: the best fold and the ensemble for LeNet-5."""
-    predicted = {}
-    for (model, recipe), trainings in trained.items():
-        if model == "lenet":
-            predicted[f"lenet-{recipe}"] = trainings[best_fold(trainings)].probabilities
-            predicted[f"lenet-{recipe}-ensemble"] = ensemble(trainings)
-        else:
-            predicted[f"{model}-{recipe}"] = trainings[0].probabilities
-    return {name: probabilities.argmax(axis=1) for name, probabilities in predicted.items()}
-
-
-def titles(trained: Trained) -> dict[str, str]:
-    """What to call each of `predictions`."""
-    found = {}
-    for (model, recipe), trainings in trained.items():
-        title = f"{TITLES[model]} ({recipe})"
-        if model == "lenet":
-            found[f"lenet-{recipe}"] = f"{title}, fold {best_fold(trainings) + 1}"
-            found[f"lenet-{recipe}-ensemble"] = f"{title}, ensemble"
-        else:
-            found[f"{model}-{recipe}"] = title
+def classifiers(models: list[Model]) -> list[Classifier]:
+    """LeNet-5's best fold and its folds together, each head, and all three networks of a recipe."""
+    found = []
+    of_recipe: dict[str, list[Predictions]] = {}
+    for model in models:
+        title = f"{model.title}, fold {model.best + 1}" if model.in_folds else model.title
+        test = model.runs[model.best].test
+        found.append(Classifier(model.name, title, test))
+        if model.in_folds:
+            test = together([run.test for run in model.runs])
+            found.append(Classifier(f"{model.name}-folds", f"{model.title}, folds together", test))
+        of_recipe.setdefault(model.recipe, []).append(test)
+    complete = {name: tests for name, tests in of_recipe.items() if len(tests) == len(TITLES)}
+    for recipe, tests in complete.items():
+        title = "All three networks together"
+        title = f"{title} ({recipe})" if len(of_recipe) > 1 else title
+        found.append(Classifier(f"all-{recipe}", title, together(tests)))
     return found

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from stages.params import BACKBONE_OF, Data, Params
+
 
 class Score(NamedTuple):
     loss: float
@@ -9,7 +11,7 @@ class Score(NamedTuple):
 
 
 # By model, then by what was measured.
-STUDY = {
+RESULTS = {
     "lenet": {
         "fold 1, test": Score(0.50633, 0.9164),
         "fold 2, test": Score(0.52324, 0.9197),
@@ -50,3 +52,39 @@ CAVEAT = (
     "replaced it on 31 August 2017 and today's official files have none. So the numbers that stand "
     "side by side were measured on nearly, not exactly, the same images."
 )
+
+
+RANDOM = {"resnet": "ResNet50", "vgg": "VGG16"}
+
+
+def is_its_data_set(data: Data) -> bool:
+    """Whether the images are Fashion-MNIST's: names of one's own say that they are not."""
+    return data.classes is None
+
+
+def notes(settings: Params) -> list[str]:
+    """What a reader of the numbers must know about this run."""
+    lines = []
+    if settings.data.source == "fashion_mnist":
+        lines.append(CAVEAT)
+    elif settings.data.source == "sample":
+        lines.append(
+            "The images are a small sample of Fashion-MNIST, 2,000 to train with and 500 to test, "
+            "where the study has 60,000 and 10,000."
+        )
+    elif is_its_data_set(settings.data):
+        lines.append(
+            "The images come from files that the params name: whether they are the study's is not "
+            "known here."
+        )
+    random = [
+        RANDOM[head]
+        for head, backbone in BACKBONE_OF.items()
+        if settings.backbone[backbone].weights == "random"
+    ]
+    if random:
+        lines.append(
+            f"The weights of {' and '.join(random)} are random here, not ImageNet's: their numbers "
+            "show that everything runs, and nothing else."
+        )
+    return lines

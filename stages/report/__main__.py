@@ -547,7 +547,7 @@ def render(settings: Params, findings: Findings) -> str:
     Raises:
         InputError: a file of `clean`, `eda`, `tune` or `export` is not there.
     """
-    names = class_names(settings.data.source)
+    names = class_names(settings.data)
     clean = read_json(need(CLEANING, "clean"))
     tune = read_json(need(TUNING, "tune"))
     trials = pd.read_csv(need(TRIALS, "tune"))

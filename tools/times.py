@@ -1,4 +1,4 @@
-"""How long each stage took when DVC last ran it here: `python -m benchmarks.times`.
+"""How long each stage took when DVC last ran it here: `python -m tools.times`.
 
 Where no stage ran yet, as in a fresh clone, it tells of the run that the repository holds.
 `--save MACHINE` writes that down, in `docs/full_run.yaml`, which the report shows.
@@ -17,7 +17,7 @@ from stages.common.report import FULL_RUN
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.times", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.times", description=__doc__)
     parser.add_argument("--save", metavar="MACHINE", help="what it ran on, in a few words")
     machine = parser.parse_args().save
     if TIMES.exists():

@@ -1,4 +1,4 @@
-"""The whole pipeline, small, in a scratch copy of the project: `python -m tests.demo [FOLDER]`.
+"""The whole pipeline, small, in a scratch copy of the project: `python -m tools.demo [FOLDER]`.
 
 It takes scikit-learn's digits and random weights, which need no network, and numbers small enough
 for a few minutes on two cores. The copy has the working tree's files as they are, and none of them

@@ -198,7 +198,7 @@ def main(paths: list[Path], model: Path = MODEL, output: Path | None = None) -> 
     Raises:
         InputError: a picture, the model or `output` cannot be used.
     """
-    names = class_names(params.load().data.source)
+    names = class_names(params.load().data)
     if output and output.suffix != ".csv":
         raise InputError(f"--output is {output}, where a table is written; end its name in .csv")
     check_model(model)
@@ -231,7 +231,7 @@ def main(paths: list[Path], model: Path = MODEL, output: Path | None = None) -> 
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m stages.predict", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.predict", description=__doc__)
     parser.add_argument("paths", nargs="+", type=Path, metavar="IMAGE", help="a file or a folder")
     parser.add_argument("--model", type=Path, default=MODEL, help=f"default: {MODEL}")
     parser.add_argument("--output", type=Path, metavar="CSV", help="where the table goes")

@@ -33,7 +33,7 @@ def write(folder: Path, settings: Params, trained: Trained, findings: Findings) 
         InputError: a file of `clean` or `tune` is not there.
     """
     template = report.environment().get_template(TEMPLATE)
-    names = class_names(settings.data.source)
+    names = class_names(settings.data)
     table = report.models_table(settings, read_json(report.need(report.TUNING, "tune")))
     facts = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
     results, per_class = findings.results, findings.per_class

@@ -1,0 +1,54 @@
+"""Show the test images that no classifier gets right.
+
+Reads the test images of `data/clean/` and what the evaluations wrote under `metrics/`. Writes
+`plots/misclassified/`: the images, `COLUMNS` in a row (images.png), and what each classifier took
+them for (images.csv).
+
+`compare` could not do this and still run in a clone without DVC's cache, which has no images.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from stages import params
+from stages.cli import run
+from stages.common import images, runs
+from stages.common.classes import class_names
+from stages.common.files import atomic_folder
+
+INPUT = Path("data/clean")
+OUTPUT = Path("plots/misclassified")
+COLUMNS = 20
+
+
+def contact_sheet(pictures: np.ndarray) -> Image.Image:
+    """Images, uint8 (n, 28, 28), side by side in rows of `COLUMNS`; what is left over is black."""
+    side, rows = images.SIDE, max(1, -(-len(pictures) // COLUMNS))
+    sheet = Image.new("L", (COLUMNS * side, rows * side))
+    for number, pixels in enumerate(pictures):
+        row, column = divmod(number, COLUMNS)
+        sheet.paste(Image.fromarray(pixels), (column * side, row * side))
+    return sheet
+
+
+def main() -> None:
+    settings = params.load()
+    names = np.array(class_names(settings.data))
+    test = images.load(INPUT, "test")
+    classifiers = runs.classifiers(runs.load_all(settings))
+    predicted = {classifier.name: classifier.test.predicted for classifier in classifiers}
+    indices = np.flatnonzero((np.stack(list(predicted.values())) != test.labels).all(axis=0))
+
+    with atomic_folder(OUTPUT) as folder:
+        contact_sheet(test.images[indices]).save(folder / "images.png", optimize=True)
+        guesses = {classifier: names[labels[indices]] for classifier, labels in predicted.items()}
+        table = pd.DataFrame({"index": indices, "actual": names[test.labels[indices]], **guesses})
+        table.to_csv(folder / "images.csv", index=False)
+    print(f"misclassified: no classifier gets {len(indices)} of {len(test):,} test images right")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""Where images come from: the forms that `ingest` reads."""

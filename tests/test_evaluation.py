@@ -1,0 +1,188 @@
+"""`stages/common/evaluation.py`: the numbers against hand and scikit-learn, and what is written."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, log_loss
+
+from stages.common import evaluation
+from stages.common.evaluation import Predictions
+from stages.common.files import read_json, write_json
+from tests.helpers import message_of
+
+
+def spread(confidences: list[float], first: int = 0) -> np.ndarray:
+    """A row for each confidence: so much for the class `first`, the rest evenly for the others."""
+    rows = np.array([np.full(10, (1 - confidence) / 9) for confidence in confidences])
+    rows[:, first] = confidences
+    return rows
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits)
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def random_predictions(rows: int, seed: int, sharpness: float = 1.0) -> Predictions:
+    """Labels drawn by the softmax of random logits; probabilities of logits times `sharpness`."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(rows, 10)) * 2
+    labels = np.array([random.choice(10, p=p) for p in softmax(logits)], np.uint8)
+    return Predictions(softmax(logits * sharpness), labels)
+
+
+class TestPredictions:
+    def test_accuracy_and_loss_by_hand(self):
+        found = Predictions(spread([0.91, 0.82, 0.64, 0.1 + 1e-9]), np.array([0, 0, 5, 0]))
+        assert found.accuracy == 0.75
+        by_hand = -np.mean(np.log([0.91, 0.82, 0.04, 0.1]))
+        assert found.loss == pytest.approx(by_hand, abs=1e-7)
+
+    def test_accuracy_and_loss_agree_with_scikit_learn(self):
+        found = random_predictions(200, seed=1)
+        predicted = found.probabilities.argmax(axis=1)
+        assert found.accuracy == accuracy_score(found.labels, predicted)
+        expected = log_loss(found.labels, found.probabilities, labels=range(10))
+        assert found.loss == pytest.approx(expected, rel=1e-9)
+
+    def test_a_probability_of_zero_costs_what_keras_says(self):
+        """It is bounded at 1e-7; float16, as in the files, is computed with in float64."""
+        sure = np.eye(10, dtype=np.float16)[[0, 1]]
+        assert Predictions(sure, np.array([0, 1])).loss == pytest.approx(0, abs=1e-5)
+        assert Predictions(sure, np.array([0, 2])).loss == pytest.approx(-np.log(1e-7) / 2)
+
+    def test_a_temperature_divides_the_logits(self):
+        found = random_predictions(50, seed=2)
+        np.testing.assert_allclose(found.at(1).probabilities, found.probabilities, rtol=1e-9)
+        logits = np.log(found.probabilities)
+        np.testing.assert_allclose(found.at(2).probabilities, softmax(logits / 2), rtol=1e-9)
+        assert list(found.at(0.1).predicted) == list(found.predicted)
+        assert found.at(2).labels is found.labels
+
+
+class TestCalibration:
+    def test_reliability_by_hand(self):
+        """Bins of a fifteenth: 0.41 and 0.46 share one (0.4 to 0.467), 1 is in the last."""
+        confidences = [0.41, 0.46, 0.47, 1.0, 0.95]
+        found = evaluation.reliability(Predictions(spread(confidences), np.array([0, 1, 0, 0, 1])))
+        expected = {
+            "confidence": [0.435, 0.47, 0.975],
+            "accuracy": [0.5, 1.0, 0.5],
+            "images": [2, 1, 2],
+        }
+        pd.testing.assert_frame_equal(found, pd.DataFrame(expected))
+
+    def test_calibration_error_by_hand(self):
+        confidences = [0.41, 0.46, 0.47, 1.0, 0.95]
+        found = Predictions(spread(confidences), np.array([0, 1, 0, 0, 1])).calibration_error
+        by_hand = 2 / 5 * abs(0.5 - 0.435) + 1 / 5 * abs(1 - 0.47) + 2 / 5 * abs(0.5 - 0.975)
+        assert found == pytest.approx(by_hand)
+
+    def test_who_is_as_often_right_as_sure_has_no_error(self):
+        labels = np.array([0, 0, 0, 0, 1])
+        assert Predictions(spread([0.8] * 5), labels).calibration_error == pytest.approx(0)
+
+    @pytest.mark.parametrize("sharpness", [0.5, 2.0])
+    def test_the_best_temperature_undoes_what_made_it_too_sure(self, sharpness):
+        found = random_predictions(3_000, seed=3, sharpness=sharpness)
+        temperature = evaluation.best_temperature(found)
+        assert temperature == pytest.approx(sharpness, rel=0.05)
+        logits = np.log(found.probabilities)
+        grid = np.geomspace(temperature / 1.2, temperature * 1.2, 41)
+        losses = [log_loss(found.labels, softmax(logits / step)) for step in grid]
+        assert grid[np.argmin(losses)] == pytest.approx(temperature, rel=0.01)
+        assert found.at(temperature).calibration_error < found.calibration_error
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a training leaves, in a folder that is entered."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("models/lenet/study-1")
+    folder.mkdir(parents=True)
+    validation = random_predictions(300, seed=4, sharpness=1.5)
+    np.savez(
+        folder / "validation.npz",
+        probabilities=validation.probabilities.astype(np.float32),
+        labels=validation.labels,
+    )
+    history = {"epoch": [1, 2, 3], "accuracy": [0.5, 0.6, 0.7], "val_accuracy": [0.4, 0.5, 0.45]}
+    history |= {"loss": [3.0, 2.0, 1.0], "val_loss": [2.5, 1.5, 1.75]}
+    pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
+    write_json(folder / "training.json", {"best_epoch": 2, "units": 8})
+    (folder / "best.weights.h5").write_bytes(b"weights")
+    return folder
+
+
+class TestEvaluate:
+    test = random_predictions(100, seed=5)
+    best = random_predictions(100, seed=6)
+    output = Path("metrics/lenet/study-1")
+
+    def evaluate(self, trained: Path, test: Predictions) -> dict[str, float]:
+        def best_probabilities(path: Path) -> np.ndarray:
+            assert path.read_bytes() == b"weights"
+            return self.best.probabilities
+
+        sentence = evaluation.evaluate(trained, self.output, test, best_probabilities)
+        assert sentence.startswith(f"test accuracy {test.accuracy:.2%}, loss {test.loss:.4f} (")
+        return read_json(self.output / "metrics.json")
+
+    def test_every_number_is_that_of_its_name(self, trained):
+        found = self.evaluate(trained, self.test)
+        with np.load(trained / "validation.npz") as arrays:
+            validation = Predictions(arrays["probabilities"], arrays["labels"])
+        temperature = evaluation.best_temperature(validation)
+        calibrated = self.test.at(temperature)
+        of_best = Predictions(self.best.probabilities, self.test.labels)
+        assert found == {
+            "train_accuracy": 0.7,
+            "train_loss": 1.0,
+            "val_accuracy": validation.accuracy,
+            "val_loss": validation.loss,
+            "val_calibration_error": validation.calibration_error,
+            "test_accuracy": self.test.accuracy,
+            "test_loss": self.test.loss,
+            "test_calibration_error": self.test.calibration_error,
+            "temperature": temperature,
+            "calibrated_test_loss": calibrated.loss,
+            "calibrated_test_calibration_error": calibrated.calibration_error,
+            "best_epoch": 2,
+            "best_epoch_val_loss": 1.5,
+            "best_epoch_test_accuracy": of_best.accuracy,
+            "best_epoch_test_loss": of_best.loss,
+        }
+        assert all(isinstance(number, int | float) for number in found.values())
+        assert temperature == pytest.approx(1.5, rel=0.15)
+
+    def test_the_rest_is_copied_and_kept_in_half_precision(self, trained):
+        self.evaluate(trained, self.test)
+        names = ["history.csv", "metrics.json", "predictions.npz", "training.json"]
+        assert sorted(path.name for path in self.output.iterdir()) == names
+        for name in ("training.json", "history.csv"):
+            assert (self.output / name).read_bytes() == (trained / name).read_bytes()
+        run = evaluation.load("lenet/study-1")
+        assert run.metrics == read_json(self.output / "metrics.json")
+        assert run.training == {"best_epoch": 2, "units": 8}
+        assert list(run.curves["val_loss"]) == [2.5, 1.5, 1.75]
+        assert run.test.probabilities.dtype == run.validation.probabilities.dtype == np.float16
+        half = self.test.probabilities.astype(np.float16)
+        np.testing.assert_array_equal(run.test.probabilities, half)
+        np.testing.assert_array_equal(run.test.labels, self.test.labels)
+        with np.load(trained / "validation.npz") as arrays:
+            half = arrays["probabilities"].astype(np.float16)
+            np.testing.assert_array_equal(run.validation.probabilities, half)
+            np.testing.assert_array_equal(run.validation.labels, arrays["labels"])
+
+    def test_the_test_images_do_not_move_the_temperature(self, trained):
+        first = self.evaluate(trained, self.test)
+        other = self.evaluate(trained, random_predictions(100, seed=7, sharpness=5))
+        assert other["test_loss"] != first["test_loss"]
+        assert other["temperature"] == first["temperature"]
+
+    def test_what_was_not_evaluated_is_named(self, trained):
+        assert message_of(evaluation.load, "lenet/study-1").startswith(
+            "metrics/lenet/study-1 is missing; `dvc repro` writes it"
+        )
