@@ -4,7 +4,7 @@ READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro demo predict times test test-fast lint format lock clean-work
+.PHONY: help setup repro demo predict times board test test-fast test-long lint format lock clean-work
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -19,25 +19,32 @@ $(READY): requirements.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	touch $@
 
-repro: $(READY) ## run the pipeline: whatever is not up to date
-	python -m stages.params
+repro: $(READY) ## run the pipeline: whatever is not up to date (it says first what, and how long that took)
+	@python -m stages.params
+	@python -m tools.plan
 	dvc repro
 
 demo: $(READY) ## run the whole pipeline small, in a scratch copy, without network
 	python -m tools.demo
 
-predict: $(READY) ## what is on a picture: make predict IMAGE=picture.png, or a folder; MODEL=... for another model
+predict: $(READY) ## what is on a picture: make predict IMAGE=picture.png, or a folder; MODEL=... for another model, SHOW=... for what it sees
 	$(if $(IMAGE),,$(error IMAGE is not set; name a picture or a folder: make predict IMAGE=docs/ankle_boot.png))
-	@python -m tools.predict $(if $(MODEL),--model "$(MODEL)") "$(IMAGE)"
+	@python -m tools.predict $(if $(MODEL),--model "$(MODEL)") $(if $(SHOW),--show "$(SHOW)") "$(IMAGE)"
 
 times: $(READY) ## what DVC ran last here, when, and how long each stage took
 	@python -m tools.times
 
-test: lint ## lint and all tests
+board: $(READY) ## the curves of trainings while they run, in a browser, by TensorBoard
+	tensorboard --logdir .work/tensorboard
+
+test: lint ## lint, and all tests but the long ones
+	pytest -m "not long"
+
+test-long: lint ## lint, and every test
 	pytest
 
 test-fast: lint ## lint and the tests that take under ten seconds each
-	pytest -m "not slow"
+	pytest -m "not slow and not long"
 
 lint: $(READY)
 	ruff check

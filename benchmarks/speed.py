@@ -30,30 +30,37 @@ RIVALS = {
 
 def lenet(pipeline: bool) -> tuple[int, Callable[[], None]]:
     """Training LeNet-5 with 248 units at batch 64."""
-    from stages.common import lenet
-    from stages.common.keras_setup import use_deterministic_operations
+    from stages import params
+    from stages.common import lenet, training
+    from stages.common.keras_setup import keras, use_deterministic_operations
 
     x, y = arrays(64 * 100, (28, 28, 1))
-    model = lenet.build(248, 0.001)
-    if pipeline:
-        use_deterministic_operations()
-    return len(x), lambda: model.fit(x, y, batch_size=64, verbose=0)
+    model = lenet.build(248)
+    if not pipeline:
+        model.compile(keras.optimizers.Adam(), "categorical_crossentropy", metrics=["accuracy"])
+        return len(x), lambda: model.fit(x, y, batch_size=64, verbose=0)
+    recipe = params.load().lenet["study"].model_copy(update={"learning_rate": 0.001})
+    training.compile_classifier(model, recipe, len(x))
+    use_deterministic_operations()
+    return len(x), pipelines_epoch(model, x, y)
 
 
 def vgg_head(pipeline: bool) -> tuple[int, Callable[[], None]]:
     """Training VGG16's head of two layers of 4096 on cached features at batch 64."""
     from stages import params
-    from stages.common import transfer
+    from stages.common import training, transfer
     from stages.common.keras_setup import keras, use_deterministic_operations
 
     x, y = arrays(64 * 40, (1, 1, 512))
     recipe = params.load().vgg["study"]
     model = transfer.build_head(x.shape[1:], recipe, "vgg")
-    if pipeline:
-        use_deterministic_operations()
-    else:
+    if not pipeline:
         model.compile(keras.optimizers.Adam(), "categorical_crossentropy", metrics=["accuracy"])
-    return len(x), lambda: model.fit(x, y, batch_size=64, verbose=0)
+        return len(x), lambda: model.fit(x, y, batch_size=64, verbose=0)
+    on_tensorflow = keras.config.backend() == "tensorflow"
+    training.compile_classifier(model, recipe, len(x), True if on_tensorflow else "auto")
+    use_deterministic_operations()
+    return len(x), pipelines_epoch(model, x, y)
 
 
 def vgg_features(pipeline: bool) -> tuple[int, Callable[[], None]]:
@@ -70,14 +77,26 @@ def vgg_features(pipeline: bool) -> tuple[int, Callable[[], None]]:
         network = keras.applications.VGG16(weights=None, include_top=False, input_shape=(48, 48, 3))
         return len(x), lambda: network.predict(x, verbose=0)
     use_deterministic_operations()
-    network = backbone.build("vgg16", "block5_pool", 48)
+    network = backbone.build("vgg16", ["block5_pool"], 48)
     with tempfile.TemporaryDirectory() as folder:
         tensors = Path(folder) / "vgg16.npz"
         np.savez(tensors, **{k: v.numpy() for k, v in backbone.variables(network).items()})
-        recipe = FeaturesRecipe(input_size=48, preprocessing="unit", pooling="none")
-        extractor = backbone.feature_extractor("vgg16", "block5_pool", recipe, tensors)
+        recipe = FeaturesRecipe(
+            backbone="vgg16", input_size=48, preprocessing="unit", pooling="none"
+        )
+        extractor = backbone.feature_extractor("block5_pool", recipe, tensors)
     x = np.random.default_rng(0).integers(0, 256, (1000, 28, 28), np.uint8)
     return len(x), lambda: extractor.predict(x, batch_size=features.BATCH, verbose=0)
+
+
+def pipelines_epoch(model, x, y) -> Callable[[], None]:
+    """An epoch as `training.fit` runs it, from `Batches`, but for its callbacks."""
+    import numpy as np
+
+    from stages.common.training import Batches
+
+    batches = Batches([x], y, np.arange(len(x)), 64, seed=0)
+    return lambda: model.fit(batches, shuffle=False, verbose=0)
 
 
 def arrays(rows: int, shape: tuple[int, ...]):

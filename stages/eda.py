@@ -100,7 +100,7 @@ def single_pixel_histograms(counts: np.ndarray, bins: int = 32) -> plt.Figure:
     figure, grid = plt.subplots(2, 4, figsize=(12, 6), sharex=True, sharey=True)
     for axes, (row, column) in zip(grid.flat, OUTER + INNER, strict=True):
         pixel = counts[number(row, column) - 1]
-        color = figures.TRAINING if (row, column) in INNER else "dimgrey"
+        color = figures.TRAINING_COLOR if (row, column) in INNER else "dimgrey"
         axes.stairs(binned(pixel, bins), edges, fill=True, color=color)
         axes.set_title(
             f"pixel{number(row, column)} (row {row}, column {column})\n"
@@ -127,9 +127,9 @@ def box_plots(row: np.ndarray) -> plt.Figure:
         boxes,
         widths=0.55,
         patch_artist=True,
-        boxprops={"facecolor": figures.TRAINING, "alpha": 0.55},
+        boxprops={"facecolor": figures.TRAINING_COLOR, "alpha": 0.55},
         medianprops={"color": "black", "lw": 2.5},
-        flierprops={"marker": "_", "ms": 14, "mec": figures.VALIDATION, "mew": 0.6},
+        flierprops={"marker": "_", "ms": 14, "mec": figures.VALIDATION_COLOR, "mew": 0.6},
     )
     axes.set(ylim=(-6, 286), yticks=[0, 64, 128, 192, 255], ylabel=GREY)
     axes.set_xlabel(
@@ -228,7 +228,7 @@ def balance(per_class: np.ndarray) -> str:
 def class_balance(per_class: np.ndarray, names: tuple[str, ...]) -> plt.Figure:
     """A bar for each class. `per_class`: int (10,)."""
     figure, axes = plt.subplots(figsize=(8, 4.6))
-    bars = axes.barh(names, per_class, color=figures.TRAINING)
+    bars = axes.barh(names, per_class, color=figures.TRAINING_COLOR)
     axes.bar_label(bars, fmt="{:,.0f}", padding=4)
     axes.set(xlabel="training images", xlim=(0, 1.12 * per_class.max()))
     axes.xaxis.set_major_formatter("{x:,.0f}")

@@ -7,6 +7,7 @@ nothing runs.
 """
 
 import re
+import reprlib
 from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -79,10 +80,42 @@ class CsvPair(Section):
     test: str
 
 
+class IdxFile(Section):
+    """A file here or elsewhere. Why even a path needs its sum stands in `stages/sources/idx.py`."""
+
+    path: Annotated[str, Field(min_length=1)] | None = None
+    url: Annotated[str, Field(pattern=r"^https?://[^/?#\s]+/([^?#\s]*/)?\w[\w.-]*$")] | None = None
+    sum: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$")]
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> "IdxFile":
+        if (self.path is None) == (self.url is None):
+            raise ValueError("must have a path or a url, and not both")
+        return self
+
+
+class IdxFiles(Section):
+    train_images: IdxFile
+    train_labels: IdxFile
+    test_images: IdxFile
+    test_labels: IdxFile
+    transposed: bool | None = None  # columns for rows, as EMNIST has its images
+
+
 class Data(Section):
-    source: Literal["fashion_mnist", "csv", "digits"]
+    source: Literal["fashion_mnist", "sample", "csv", "idx"]
     csv: CsvPair
+    idx: IdxFiles | None = None
     classes: Annotated[list[str], AfterValidator(_ten_different)] | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_source_needs(self) -> "Data":
+        if self.source == "idx" and self.idx is None:
+            raise ValueError("source is 'idx', so a section idx with its four files is needed")
+        # Else the images would go by Fashion-MNIST's names, and beside the study's numbers.
+        if self.source == "idx" and self.classes is None:
+            raise ValueError("source is 'idx', so classes is needed, with the names of the labels")
+        return self
 
 
 class Clean(Section):
@@ -184,7 +217,7 @@ class FeaturesRecipe(Section):
     backbone: Literal["resnet50", "vgg16"]
     input_size: Annotated[int, Field(ge=32, le=512)]  # neither network takes less than 32
     preprocessing: Literal["unit", "imagenet"]
-    pooling: Literal["none", "avg", "avg_2x2"]
+    pooling: Literal["none", "avg", "avg_2x2", "avg_4x4"]
     layers: Annotated[list[str], AfterValidator(_not_empty)] | None = None
     mirrored: bool | None = None
     precision: Precision | None = None
@@ -207,7 +240,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> "Params":
-        """What one section says of another; a sentence for each contradiction, joined by ";"."""
+        """What one section says of another; a line for each contradiction."""
         wrong = []
         if self.export.recipe not in self.lenet:
             wrong.append(_unknown("export.recipe", self.export.recipe, "lenet", self.lenet))
@@ -230,7 +263,7 @@ class Params(Section):
                 elif self.features[recipe.features].backbone != backbone:
                     wrong.append(f"{key} is {recipe.features!r}, which are not {backbone}'s")
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise ValueError("\n".join(wrong))
         return self
 
 
@@ -256,45 +289,68 @@ def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check `path`.
 
     Raises:
-        InputError: a sentence for each key that is unknown, missing, of a wrong type or out of
-            range.
+        InputError: a line for each key that is unknown, missing, of a wrong type, out of range or
+            at odds with another.
     """
     try:
-        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing; run from the repository's root") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise InputError(f"{path} is nested too deep; take the needless brackets out") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    try:
+        return Params.model_validate(content)
     except ValidationError as error:
-        raise InputError("; ".join(_lines(path, error))) from None
+        raise InputError("\n".join(_lines(path, error))) from None
 
 
-UNION_MEMBER = re.compile(r"(literal|constrained|int|float|function)\b")
+# What pydantic puts into a location for the member of a union that it tried, as in `tuned` or a
+# number, and at its end where the key itself is wrong.
+UNION_MEMBER = re.compile(r"(literal|function-\w+)\[.*|constrained-\w+")
+WRONG_KEY = ".[key]"
 MESSAGES = {
     "extra_forbidden": "unknown key, take it out or correct its name",
     "dict_type": "must be a section with keys of its own (a dictionary)",
     "model_type": "must be a section with keys of its own (a dictionary)",
+    "string_type": "must be a string (a number, put in quotes, is one)",
 }
 
 
 def _lines(path: Path, error: ValidationError) -> list[str]:
-    # A union (`tuned` or a number) fails once for each member, with the member's name at the end of
-    # the location: those belong to one key, and so into one sentence.
-    found: dict[str, list[str]] = {}
+    by_key: dict[tuple[str, ...], list[Any]] = {}
     for item in error.errors():
-        keys = [str(key) for key in item["loc"] if not UNION_MEMBER.match(str(key))]
-        name = ".".join(keys) or "the file"
-        if item["type"] == "missing":
-            found[f"{name} is missing"] = ["add it"]
-        else:
-            message = MESSAGES.get(item["type"], item["msg"].removeprefix("Value error, "))
-            message = message.replace("Input should", "must")
-            found.setdefault(f"{name} is {_short(item['input'])}", []).append(message)
-    return [f"{path}: {what}: {' or '.join(messages)}" for what, messages in found.items()]
+        key = tuple(str(part) for part in item["loc"] if not UNION_MEMBER.fullmatch(str(part)))
+        by_key.setdefault(key, []).append(item)
+    # Every member of a union complains. Who got further into the value has the reason.
+    parents = {key[:length] for key in by_key for length in range(len(key))}
+    lines = []
+    for key, items in by_key.items():
+        if key not in parents:
+            lines += _of_key(".".join(key).removesuffix(WRONG_KEY), items)
+    return [f"{path}: {line}" for line in lines]
+
+
+def _of_key(name: str, items: list[Any]) -> list[str]:
+    if items[0]["type"] == "missing":
+        return [f"{name} is missing: add it"]
+    own = [item for item in items if item["type"] == "value_error"] or items
+    message = " or ".join(_must(item) for item in own)
+    if not name and own is not items:
+        return message.splitlines()
+    return [f"{name or 'the file'} is {_short(items[0]['input'])}: {message}"]
+
+
+def _must(item: Any) -> str:
+    message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return MESSAGES.get(
+        item["type"], message.replace("String should", "must").replace("should", "must")
+    )
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = reprlib.repr(value)  # unlike repr, it stops early in a value that aliases make huge
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

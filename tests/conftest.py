@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from stages import clean, encode, ingest
-from tools.demo import set_params
 from tests.imports import ROOT
+from tools.demo import set_params
 
 
 @pytest.fixture
@@ -124,19 +125,72 @@ def users_files() -> dict[str, tuple[int, int]]:
     return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in paths}
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the demo has run, without network and without a mirror."""
+NEEDS_THE_DEMO = "finished"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the finished demo comes last: it runs beside the tests before that."""
+    items.sort(key=lambda item: NEEDS_THE_DEMO in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def running_demo(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[subprocess.Popen, Path, dict] | None]:
+    """The demo, started before the first test if any of them needs it."""
+    if not any(NEEDS_THE_DEMO in item.fixturenames for item in request.session.items):
+        yield None
+        return
+    if dev := os.environ.get("DEV_D9"):
+        yield None, Path(dev), None
+        return
     folder = tmp_path_factory.mktemp("demo") / "first"
-    before = users_files()
     environment = {key: value for key, value in os.environ.items() if key != "FASHION_MIRROR"}
     # A proxy that is not there: whatever asked for the network would fail.
     environment |= {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
     command = [sys.executable, "-m", "tools.demo", str(folder)]
-    run = subprocess.run(
-        command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
+    before = users_files()
+    with (folder.parent / "demo.log").open("w") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    yield process, folder, before
+    if process.poll() is None:  # with DVC, which it has started, and the stage that DVC has
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def finished(running_demo: tuple[subprocess.Popen, Path, dict]) -> Path:
+    """A folder in which the demo has run, without network and without a mirror.
+
+    Its log is beside it, in `demo.log`. Tests may not change it.
+    """
+    process, folder, before = running_demo
+    if not process:
+        return folder
+    assert process.wait() == 0, (folder.parent / "demo.log").read_text()
     assert users_files() == before, "the demo changed files outside its folder"
-    (folder / "demo.log").write_text(run.stdout)
     return folder
+
+
+@pytest.fixture
+def scratch(finished: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of the finished demo that a test may change, DVC's cache and run cache included."""
+    folder = tmp_path / "scratch"
+    copy_with_cache(finished, folder)
+    yield folder
+    shutil.rmtree(folder)  # pytest keeps its folders for a while, and this is 200 MB
+
+
+def copy_with_cache(source: Path, folder: Path) -> None:
+    """Copy a project. The files in DVC's cache, which never change, are linked."""
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("cache"))
+    cache = ".dvc/cache"
+    shutil.copytree(source / cache, folder / cache, copy_function=os.link)

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.sources import csv_images
 from stages.cli import InputError
 from stages.common.images import ImageSet
+from stages.sources import csv_images
 from tests.imports import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -28,7 +28,7 @@ def random_image_set(rows: int, seed: int = 0) -> ImageSet:
 
 
 def as_frame(image_set: ImageSet) -> pd.DataFrame:
-    return pd.DataFrame(image_set.table(), columns=table.COLUMNS)
+    return pd.DataFrame(image_set.table(), columns=csv_images.COLUMNS)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

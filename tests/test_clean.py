@@ -7,8 +7,8 @@ import pytest
 from stages import clean, ingest
 from stages.common import images
 from stages.common.files import read_json
-from tools.demo import set_params
 from tests.helpers import as_frame, contents, random_image_set
+from tools.demo import set_params
 
 KEEP = {"drop_all": False, "keep_first": "first"}
 

@@ -7,13 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages import eda
-from stages import params
-from stages.common import images
+from stages import eda, params
+from stages.common.classes import class_names
 from stages.common.images import ImageSet
 from tests.imports import ROOT
 
-NAMES = images.class_names(params.load(ROOT / "params.yaml").data.source)
+NAMES = class_names(params.load(ROOT / "params.yaml").data)
 PER_CLASS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
 FIGURES = {
     "pixel_histograms.png",

@@ -63,22 +63,23 @@ class TestPredictions:
 
 
 class TestCalibration:
+    by_hand = Predictions(
+        spread([0.41, 0.46, 0.47, 0.92, 0.95, 1.0]), labels=np.array([0, 1, 0, 0, 1, 0])
+    )
+
     def test_reliability_by_hand(self):
-        """Bins of a fifteenth: 0.41 and 0.46 share one (0.4 to 0.467), 1 is in the last."""
-        confidences = [0.41, 0.46, 0.47, 1.0, 0.95]
-        found = evaluation.reliability(Predictions(spread(confidences), np.array([0, 1, 0, 0, 1])))
+        """Bins of a fifteenth: 0.41 and 0.46 share one (0.4 to 0.467), 0.95 and 1 the last."""
         expected = {
-            "confidence": [0.435, 0.47, 0.975],
-            "accuracy": [0.5, 1.0, 0.5],
-            "images": [2, 1, 2],
+            "confidence": [0.435, 0.47, 0.92, 0.975],
+            "accuracy": [0.5, 1.0, 1.0, 0.5],
+            "images": [2, 1, 1, 2],
         }
+        found = evaluation.reliability(self.by_hand)
         pd.testing.assert_frame_equal(found, pd.DataFrame(expected))
 
     def test_calibration_error_by_hand(self):
-        confidences = [0.41, 0.46, 0.47, 1.0, 0.95]
-        found = Predictions(spread(confidences), np.array([0, 1, 0, 0, 1])).calibration_error
-        by_hand = 2 / 5 * abs(0.5 - 0.435) + 1 / 5 * abs(1 - 0.47) + 2 / 5 * abs(0.5 - 0.975)
-        assert found == pytest.approx(by_hand)
+        differences = 2 * abs(0.5 - 0.435) + (1 - 0.47) + (1 - 0.92) + 2 * abs(0.5 - 0.975)
+        assert self.by_hand.calibration_error == pytest.approx(differences / 6)
 
     def test_who_is_as_often_right_as_sure_has_no_error(self):
         labels = np.array([0, 0, 0, 0, 1])

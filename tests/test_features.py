@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages import features, weights
-from stages import params
+from stages import features, params, weights
 from stages.common import backbone, saving, transfer
 from stages.common.images import ImageSet
 from stages.common.keras_setup import keras, seed_everything
 from stages.params import FeaturesRecipe
-from tools.demo import set_params
+from tests.helpers import contents, message_of
 from tests.imports import ROOT
+from tools.demo import set_params
 
 
 @pytest.fixture
@@ -31,13 +31,23 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def full_precision():
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+RECIPE = {"backbone": "vgg16", "input_size": 48, "preprocessing": "unit", "pooling": "none"}
+
+
 def extractor(**changes) -> keras.Model:
-    recipe = {"input_size": 48, "preprocessing": "unit", "pooling": "none"} | changes
-    tensors = Path("models/pretrained/vgg16.npz")
-    return backbone.feature_extractor("vgg16", "block1_pool", FeaturesRecipe(**recipe), tensors)
+    recipe = FeaturesRecipe(**RECIPE | changes)
+    return backbone.feature_extractor("block1_pool", recipe, Path("models/pretrained/vgg16.npz"))
 
 
-def by_hand(raw: np.ndarray, size: int, preprocessing: str) -> np.ndarray:
+def by_hand(
+    raw: np.ndarray, size: int, preprocessing: str, layer: str = "block1_pool"
+) -> np.ndarray:
     """The same, with Keras's functions one after another on arrays."""
     resized = keras.ops.image.resize(raw[..., np.newaxis].astype("float32"), (size, size))
     colour = np.repeat(keras.ops.convert_to_numpy(resized), 3, axis=-1)
@@ -45,7 +55,7 @@ def by_hand(raw: np.ndarray, size: int, preprocessing: str) -> np.ndarray:
         prepared = colour / 255
     else:
         prepared = keras.applications.vgg16.preprocess_input(colour)
-    network = backbone.build("vgg16", "block1_pool", size)
+    network = backbone.build("vgg16", [layer], size)
     with np.load("models/pretrained/vgg16.npz") as tensors:
         network.set_weights([tensors[name] for name in backbone.variables(network)])
     return network.predict(prepared, verbose=0)
@@ -68,6 +78,60 @@ def test_average_pooling_takes_the_mean_over_the_image(project):
     np.testing.assert_allclose(pooled, unpooled.mean(axis=(1, 2)), rtol=1e-4)
 
 
+def test_avg_2x2_halves_height_and_width(project):
+    raw = np.load("data/clean/test_images.npy")
+    unpooled = extractor().predict(raw, verbose=0)
+    pooled = extractor(pooling="avg_2x2").predict(raw, verbose=0)
+    assert pooled.shape == (10, 12, 12, 64)
+    means = unpooled.reshape(10, 12, 2, 12, 2, 64).mean(axis=(2, 4))
+    np.testing.assert_allclose(pooled, means, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["none", "avg_2x2", "avg"])
+def test_several_layers_are_pooled_flattened_and_put_one_after_another(project, pooling):
+    raw = np.load("data/clean/test_images.npy")
+    names = ["block1_conv1", "block1_pool"]
+    found = extractor(layers=names, pooling=pooling, input_size=32).predict(raw, verbose=0)
+    parts = []
+    for name in names:
+        part = by_hand(raw, 32, "unit", layer=name)
+        rows, height, width, channels = part.shape
+        if pooling == "avg_2x2":
+            part = part.reshape(rows, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))
+        elif pooling == "avg":
+            part = part.mean(axis=(1, 2))
+        parts.append(part.reshape(rows, -1))
+    expected = np.concatenate(parts, axis=1)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * expected.max())
+
+
+def test_one_of_several_layers_may_be_before_the_last(project):
+    raw = np.load("data/clean/test_images.npy")
+    found = extractor(layers=["block1_conv1"], input_size=32).predict(raw, verbose=0)
+    expected = by_hand(raw, 32, "unit", layer="block1_conv1")
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_layers_beyond_the_backbones_last_are_named(project):
+    set_params(project, {"features.vgg16-study.layers": ["block1_pool", "block2_pool"]})
+    message = message_of(features.main, "vgg16-study")
+    assert message == (
+        "models/pretrained/vgg16.npz ends before block2_conv1/kernel: `layers` in the recipe of "
+        "the features must not go beyond backbone.vgg16.layer (block1_pool) in params.yaml"
+    )
+    set_params(project, {"features.vgg16-study.layers": ["block1_pol"]})
+    message = message_of(features.main, "vgg16-study")
+    assert message.startswith("params.yaml: vgg16 has no layer 'block1_pol'; its last layers are ")
+    assert not Path("data/features").exists()
+
+
+def test_features_that_are_not_in_the_params_are_named(project):
+    assert message_of(features.main, "vgg19").startswith(
+        "params.yaml: features.vgg19 is missing; features has resnet50-study, vgg16-study"
+    )
+
+
 def test_the_backbone_is_frozen(project):
     assert extractor().trainable_weights == []
 
@@ -77,29 +141,33 @@ def test_a_whole_network_with_imagenets_preprocessing_is_saved_as_it_is(project)
     raw = np.load("data/clean/test_images.npy")
     seed_everything(0)
     recipe = params.load().vgg["study"].model_copy(update={"dense_units": 8})
-    extract = extractor(preprocessing="imagenet", pooling="avg")
+    extract = extractor(preprocessing="imagenet", pooling="avg", input_size=32)
     head = transfer.build_head(extract.output.shape[1:], recipe, "vgg")
-    whole = transfer.with_backbone(extract, head)
+    whole = transfer.with_backbone(extract, head, mirrored=None)
     for name in ("first.keras", "second.keras"):
-        models.save_model(whole, name)
+        saving.save_model(whole, Path(name))
     assert Path("first.keras").read_bytes() == Path("second.keras").read_bytes()
-    loaded = keras.saving.load_model("first.keras")
+    loaded = saving.load_model(Path("first.keras"))
     expected = head.predict(extract.predict(raw, verbose=0), verbose=0)
     np.testing.assert_allclose(loaded.predict(raw, verbose=0), expected, atol=1e-4)
 
 
-def test_killed_and_started_again_it_goes_on_after_the_last_finished_part(project, monkeypatch):
-    monkeypatch.setattr(features, "PART", 20)
+def test_killed_and_started_again_it_goes_on_after_the_last_finished_chunk(project, monkeypatch):
+    """With chunks that do not divide the number of images, of the images and of their mirrors."""
+    monkeypatch.setattr(features, "CHUNK", 20)
+    set_params(project, {"features.vgg16-study.mirrored": True})
+    features.main("vgg16-study")
     output = Path("data/features/vgg16-study")
-    features.main("vgg16", "study")
-    uninterrupted = {path.name: path.read_bytes() for path in output.iterdir()}
-    assert np.load(output / "train.npy").shape == (50, 24, 24, 64)
+    uninterrupted = contents(output)
+    assert sorted(uninterrupted) == [
+        *("test/features.npy", "test/mirrored.npy", "train/features.npy", "train/mirrored.npy")
+    ]
 
     sizes = []
     predict = keras.Model.predict
 
     def interrupted(self, x, **options):
-        if len(sizes) == 2:
+        if len(sizes) == 4:
             raise KeyboardInterrupt
         sizes.append(len(x))
         return predict(self, x, **options)
@@ -107,20 +175,42 @@ def test_killed_and_started_again_it_goes_on_after_the_last_finished_part(projec
     with monkeypatch.context() as patch:
         patch.setattr(keras.Model, "predict", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            features.main("vgg16", "study")
-        assert sizes == [20, 20]
+            features.main("vgg16-study")
+        assert sizes == [20, 20, 10, 20]
+        assert contents(output) == uninterrupted
         sizes.clear()
-        sizes.extend([0] * 3)  # no further interruption
-        features.main("vgg16", "study")
-    assert sizes[3:] == [10, 10]
-    assert {path.name: path.read_bytes() for path in output.iterdir()} == uninterrupted
+        sizes.extend([0] * 5)  # no further interruption
+        features.main("vgg16-study")
+    assert sizes[5:] == [20, 10, 10, 10]
+    assert contents(output) == uninterrupted
+    assert not any(Path(".work/features@vgg16-study").iterdir())
 
 
-def test_parts_are_joined_in_their_order(project, monkeypatch):
-    """With parts that do not divide the number of images, every row is its own image's."""
-    monkeypatch.setattr(features, "PART", 7)
-    features.main("vgg16", "study")
-    found = np.load("data/features/vgg16-study/train.npy", mmap_mode="r")
-    raw = np.load("data/clean/train_images.npy")
-    expected = extractor().predict(raw, verbose=0)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+def test_every_row_is_its_own_images(project, monkeypatch):
+    monkeypatch.setattr(features, "CHUNK", 7)
+    set_params(project, {"features.vgg16-study.mirrored": True})
+    features.main("vgg16-study")
+    model = extractor()
+    for split in ("train", "test"):
+        raw = np.load(f"data/clean/{split}_images.npy")
+        for name, images in {"features": raw, "mirrored": raw[:, :, ::-1]}.items():
+            found = np.load(f"data/features/vgg16-study/{split}/{name}.npy", mmap_mode="r")
+            assert found.dtype == np.float32
+            expected = model.predict(images, verbose=0)
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_lower_precision_is_close_and_kept_in_half_the_bytes(project):
+    features.main("vgg16-study")
+    output = Path("data/features/vgg16-study/test")
+    full = np.load(output / "features.npy")
+    assert full.dtype == np.float32
+    set_params(project, {"features.vgg16-study.precision": "mixed_bfloat16"})
+    features.main("vgg16-study")
+    assert [path.name for path in output.iterdir()] == ["features.npy"]
+    half = np.load(output / "features.npy")
+    assert half.dtype == np.float16
+    assert keras.config.dtype_policy().name == "float32"
+    np.testing.assert_allclose(half, full, rtol=0.05, atol=0.02 * full.max())
+    # Its own rounding and not float16's shows that bfloat16 was computed in.
+    assert np.abs(half - full).max() > 1e-3 * full.max()

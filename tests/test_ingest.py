@@ -7,14 +7,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import tools.sample
 from stages import ingest
 from stages.common import images
-from tools.demo import set_params
+from stages.sources import fashion_mnist, sample
 from tests.helpers import as_frame, contents, message_of, random_image_set, run_stage
 from tests.imports import ROOT
+from tools.demo import set_params
 
 GOOD = as_frame(random_image_set(12))
-FILES = [f"{name}-ubyte.gz" for name in ingest.SHA256]
+FILES = [f"{name}-ubyte.gz" for name in fashion_mnist.SHA256]
+
+
+@pytest.fixture(autouse=True)
+def sample_of_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever folder a test is in."""
+    monkeypatch.setattr(sample, "PATH", ROOT / sample.PATH)
 
 
 def use_csv(project: Path, train: pd.DataFrame = GOOD, test: pd.DataFrame = GOOD) -> None:
@@ -35,36 +43,34 @@ def rows(image_set: images.ImageSet) -> set[bytes]:
     return {row.tobytes() for row in image_set.table()}
 
 
-class TestDigits:
-    def test_shapes_and_range(self):
-        for split, count in {"train": 1437, "test": 360}.items():
-            digits = ingest.digits(split)
-            assert digits.images.shape == (count, 28, 28)
-            assert digits.labels.shape == (count,)
-            assert digits.images.dtype == digits.labels.dtype == np.uint8
-            assert (digits.images.min(), digits.images.max()) == (0, 255)
-            assert digits.images[:, [0, 1, -2, -1]].max() == 0
+class TestSample:
+    def test_shapes_and_balance(self):
+        for split, per_class in {"train": 200, "test": 50}.items():
+            cut = sample.read(split)
+            assert cut.images.shape == (10 * per_class, 28, 28)
+            assert cut.images.dtype == cut.labels.dtype == np.uint8
+            assert np.bincount(cut.labels).tolist() == [per_class] * 10
+        assert sample.PATH.stat().st_size < 1_200_000
 
-    def test_images_are_scikit_learns_enlarged(self):
-        from sklearn.datasets import load_digits
+    def test_no_image_is_there_twice(self):
+        train, test = (sample.read(split).images for split in images.SPLITS)
+        assert len({image.tobytes() for image in [*train, *test]}) == len(train) + len(test)
 
-        small = np.concatenate(
-            [ingest.digits(split).images[:, 3:-2:3, 3:-2:3] for split in images.SPLITS]
-        )
-        found = {image.tobytes() for image in small}
-        expected = {
-            image.tobytes() for image in np.rint(load_digits().images / 16 * 255).astype(np.uint8)
-        }
-        assert found == expected
-
-    def test_split_is_disjoint_and_stratified(self):
-        train, test = (ingest.digits(split) for split in images.SPLITS)
-        assert rows(train).isdisjoint(rows(test))
-        share = np.bincount(test.labels) / np.bincount(np.append(train.labels, test.labels))
-        np.testing.assert_allclose(share, 0.2, atol=0.005)
+    def test_it_is_what_the_script_makes(self, mirror, project, monkeypatch):
+        """Pixel by pixel: how a file is packed depends on the library that packs it."""
+        committed = sample.PATH
+        monkeypatch.setattr(sample, "PATH", committed.relative_to(ROOT))
+        monkeypatch.setenv("FASHION_MIRROR", str(mirror))
+        tools.sample.main()
+        with np.load(sample.PATH) as made, np.load(committed) as expected:
+            assert set(made) == set(expected)
+            for name in made:
+                np.testing.assert_array_equal(made[name], expected[name])
+        for path in tools.sample.CSV.values():
+            assert path.read_bytes() == (ROOT / path).read_bytes()
 
     def test_written_whole_and_the_same_again(self, project):
-        set_params(project, {"data.source": "digits"})
+        set_params(project, {"data.source": "sample"})
         ingest.main()
         first = contents(project / "data")
         ingest.main()
@@ -73,18 +79,40 @@ class TestDigits:
             f"raw/{split}_{kind}.npy" for split in images.SPLITS for kind in ("images", "labels")
         }
         np.testing.assert_array_equal(
-            images.load("data/raw", "test").table(), ingest.digits("test").table()
+            images.load("data/raw", "test").table(), sample.read("test").table()
         )
+
+    @pytest.mark.parametrize(
+        ("damage", "expected"),
+        [
+            (None, "is missing; "),
+            (lambda content: b"", "is empty; "),
+            (lambda content: content[:-1], "is another file: its sum is "),
+            (lambda content: content[:200] + b"damage" + content[206:], "is another file: "),
+        ],
+        ids=["absent", "empty", "cut off", "corrupt"],
+    )
+    def test_a_damaged_one_is_refused(self, project, monkeypatch, damage, expected):
+        path = project / "sample.npz"
+        if damage:
+            path.write_bytes(damage(sample.PATH.read_bytes()))
+        monkeypatch.setattr(sample, "PATH", path)
+        set_params(project, {"data.source": "sample"})
+        message = message_of(ingest.main)
+        assert message.startswith(f"{path} {expected}")
+        assert message.endswith(f"; `git checkout -- {path}` brings it back")
+        assert_nothing_written(project)
 
 
 class TestCsv:
-    def test_the_sample_is_the_first_digits_of_each_class(self, project):
-        sample = {split: str(ROOT / f"data/sample/{split}.csv") for split in images.SPLITS}
-        set_params(project, {"data.source": "csv", "data.csv": sample})
+    def test_the_pair_in_git_is_cut_from_the_sample(self, project):
+        pair = {split: str(ROOT / f"data/sample/{split}.csv") for split in images.SPLITS}
+        set_params(project, {"data.source": "csv", "data.csv": pair})
         ingest.main()
-        for split, per_class in {"train": 10, "test": 3}.items():
-            frame = as_frame(ingest.digits(split)).groupby("label").head(per_class)
-            np.testing.assert_array_equal(images.load("data/raw", split).table(), frame)
+        for split, per_class in {"train": 10, "test": 5}.items():
+            few = images.load("data/raw", split)
+            assert np.bincount(few.labels).tolist() == [per_class] * 10
+            assert rows(few) <= rows(sample.read(split))
 
     @pytest.mark.parametrize("split", images.SPLITS)
     def test_a_bad_cell_leaves_nothing(self, project, split):
@@ -139,9 +167,11 @@ class TestMirror:
         for name in ("NO_PROXY", "no_proxy"):
             monkeypatch.delenv(name, raising=False)
         message = message_of(ingest.main)
-        assert message.startswith(f"cannot fetch {FILES[0]} from {ingest.HOMES[0]} (ProxyError)")
+        assert message.startswith(
+            f"cannot fetch {FILES[0]} from {fashion_mnist.HOMES[0]} (ProxyError)"
+        )
         assert "three ways out: connect to the network; set FASHION_MIRROR to" in message
-        assert ingest.HOMES[1] in message
+        assert fashion_mnist.HOMES[1] in message
         assert_nothing_written(project)
 
 

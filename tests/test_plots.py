@@ -14,9 +14,9 @@ from dvc_render.base import Renderer
 from dvc_render.vega_templates import TEMPLATES
 from PIL import Image
 
-from tools import demo
 from tests.helpers import CHROMIUM, Reader
 from tests.imports import ROOT
+from tools import demo
 
 LIMIT = 1_500_000
 TEMPLATE = ROOT / ".dvc/plots/page.html"

@@ -1,116 +1,475 @@
-"""Building, training, evaluating and saving a network; the folds."""
+"""Building, training and saving LeNet-5; what an interruption and a recipe's options change."""
+
+import os
+import pty
+import sys
+import termios
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
 
-from stages import cv_lenet
-from stages.common import lenet, models
+from stages import cv_lenet, evaluate_lenet, params
+from stages.common import evaluation, files, lenet, training
 from stages.common.keras_setup import keras, seed_everything
-from stages.common.training import train_and_evaluate
+from stages.common.raw_lenet import AUGMENTATION, on_encoded_images, without_augmentation
+from stages.common.saving import load_model
+from stages.common.training import Batches
+from stages.params import LenetRecipe
+from tests.helpers import contents, message_of
+from tests.imports import ROOT
+from tests.killing import killed
+from tools.demo import set_params
+
+TUNED = {"units": 16, "learning_rate": 0.01}
+PLAIN = {"units": "tuned", "learning_rate": "tuned", "epochs": 3, "batch_size": 16}
+AUGMENTED = {"flip": True, "shift": 2, "erasing": 0.5}
+EVERY_OPTION = AUGMENTED | {
+    "batch_normalization": True,
+    "dropout": 0.3,
+    "weight_decay": 0.01,
+    "label_smoothing": 0.1,
+    "schedule": "cosine",
+    "warmup_epochs": 1,
+    "ema_momentum": 0.9,
+    "precision": "mixed_bfloat16",
+    "average_mirrored": True,
+}
+RECIPES = {"plain": PLAIN, "every": PLAIN | EVERY_OPTION}
+BUILD = ("batch_normalization", "dropout", "flip", "shift", "erasing")
 
 
-@pytest.fixture(scope="module")
-def separable() -> tuple[np.ndarray, np.ndarray]:
-    """200 images whose class can be told from a bright row: x (n, 28, 28, 1), y (n, 10)."""
-    labels = np.arange(200) % 10
-    x = np.random.default_rng(0).random((200, 28, 28, 1), np.float32) * 0.2
-    x[np.arange(200), 2 * labels + 3] += 0.8
+@pytest.fixture(autouse=True)
+def in_a_folder_and_full_precision(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+def separable(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images whose class can be told from a bright row: x (n, 28, 28, 1), one-hot y (n, 10)."""
+    labels = np.arange(rows) % 10
+    x = np.random.default_rng(seed).random((rows, 28, 28, 1), np.float32) * 0.2
+    x[np.arange(rows), 2 * labels + 3] += 0.8
     return x, np.eye(10, dtype=np.float32)[labels]
 
 
-def test_lenet_has_the_studys_layers():
-    """The table in the study, layer by layer."""
-    model = lenet.build(units=248, learning_rate=0.001)
-    assert [layer.output.shape[1:] for layer in model.layers] == [
-        (28, 28, 32),
-        (14, 14, 32),
-        (10, 10, 48),
-        (5, 5, 48),
-        (1200,),
-        (248,),
-        (84,),
-        (10,),
-    ]
-    assert model.count_params() == 832 + 38_448 + 1201 * 248 + 249 * 84 + 850
-    activations = [layer.activation.__name__ for layer in model.layers if layer.weights]
-    assert activations == ["relu"] * 4 + ["softmax"]
-    assert isinstance(model.optimizer, keras.optimizers.Adam)
-    assert float(model.optimizer.learning_rate) == pytest.approx(0.001)
-    assert model.loss == "categorical_crossentropy"
+def recipe(**options) -> LenetRecipe:
+    return LenetRecipe(**{**PLAIN, **TUNED, **options})
 
 
-def train(separable, epochs):
-    x, y = separable
-    held_out = (x[150:], y[150:])
+def fit(recipe: LenetRecipe, x: np.ndarray, y: np.ndarray, validation_y: np.ndarray):
+    """Train on all but the last 50 rows, validate on those; the model and its history."""
     seed_everything(0)
-    model = lenet.build(32, 0.01)
-    train = (x[:150], y[:150])
-    return model, train_and_evaluate(model, train, held_out, held_out, epochs=epochs, batch_size=32)
+    chosen = recipe.model_dump()
+    model = lenet.build(recipe.units, **{name: chosen[name] for name in BUILD})
+    rows, validation_rows = np.split(np.arange(len(x)), [len(x) - 50])
+    training.compile_classifier(model, recipe, len(rows))
+    history = training.fit(
+        model,
+        Batches([x], y, rows, recipe.batch_size, seed=0),
+        Batches([x], validation_y, validation_rows, training.VALIDATION_BATCH),
+        epochs=recipe.epochs,
+        name="test",
+        work=Path("work"),
+    )
+    return model, history
 
 
-def test_training_learns_and_reports_the_last_and_the_best_epoch(separable):
-    """With the validation images as test images, both must be told of the same numbers."""
-    model, found = train(separable, epochs=6)
-    curves, metrics = found.curves, found.metrics
-    assert list(curves["epoch"]) == [1, 2, 3, 4, 5, 6]
-    assert metrics["parameters"] == model.count_params()
-    assert metrics["test_accuracy"] > 0.9
-    assert metrics["test_loss"] == pytest.approx(metrics["val_loss"], abs=1e-5)
-    best = curves.loc[curves["val_loss"].idxmin()]
-    assert metrics["best_epoch"] == best["epoch"]
-    assert metrics["best_epoch_test_loss"] == pytest.approx(best["val_loss"], abs=1e-5)
-    assert metrics["best_epoch_test_accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-5)
-    x, y = separable
-    np.testing.assert_allclose(model.predict(x[150:], verbose=0), found.probabilities, atol=1e-3)
-    assert list(found.labels) == list(y[150:].argmax(axis=1))
+class TestNetwork:
+    def test_without_options_it_has_the_studys_layers(self):
+        """The table in the study, layer by layer."""
+        model = lenet.build(units=248)
+        assert [(type(layer).__name__, layer.output.shape[1:]) for layer in model.layers] == [
+            ("Conv2D", (28, 28, 32)),
+            ("MaxPooling2D", (14, 14, 32)),
+            ("Conv2D", (10, 10, 48)),
+            ("MaxPooling2D", (5, 5, 48)),
+            ("Flatten", (1200,)),
+            ("Dense", (248,)),
+            ("Dense", (84,)),
+            ("Dense", (10,)),
+        ]
+        assert model.count_params() == 832 + 38_448 + 1201 * 248 + 249 * 84 + 850
+        activations = [layer.activation.__name__ for layer in model.layers if layer.weights]
+        assert activations == ["relu"] * 4 + ["softmax"]
+
+    def test_options_add_their_layers(self):
+        chosen = recipe(**EVERY_OPTION).model_dump()
+        model = lenet.build(16, **{name: chosen[name] for name in BUILD})
+        assert [type(layer).__name__ for layer in model.layers] == [
+            *("RandomFlip", "RandomTranslation", "RandomErasing"),
+            *("Conv2D", "BatchNormalization", "ReLU", "MaxPooling2D") * 2,
+            *("Flatten", "Dropout", "Dense", "Dropout", "Dense", "Dense"),
+        ]
+        kept = [layer.name for layer in without_augmentation(model).layers]
+        assert kept == [layer.name for layer in model.layers[3:]]
+
+    def test_augmentation_changes_images_in_training_alone(self):
+        x, _ = separable(40, seed=1)
+        seed_everything(0)
+        model = lenet.build(16, flip=True, shift=8, erasing=0.9)
+        augment = keras.Model(model.inputs[0], model.get_layer("erasing").output)
+        changed = np.asarray(augment(x, training=True))
+        assert 0 <= changed.min() < changed.max() <= 1
+        assert np.mean(np.abs(changed - x).max(axis=(1, 2, 3)) > 0.1) > 0.9
+        np.testing.assert_array_equal(augment(x, training=False), x)
+        plain = without_augmentation(model).predict(x, verbose=0)
+        np.testing.assert_allclose(model.predict(x, verbose=0), plain, atol=1e-6)
 
 
-def test_the_best_epoch_may_come_before_the_last(separable):
-    """Validated on wrong labels, the network gets worse as it learns."""
-    x, y = separable
-    wrong = (x[150:], np.roll(y[150:], 1, axis=1))
-    seed_everything(0)
-    model = lenet.build(32, 0.01)
-    found = train_and_evaluate(model, (x[:150], y[:150]), wrong, wrong, epochs=4, batch_size=32)
-    best = found.curves.loc[found.curves["val_loss"].idxmin()]
-    assert best["epoch"] < 4
-    assert found.metrics["best_epoch"] == best["epoch"]
-    assert found.metrics["best_epoch_test_loss"] == pytest.approx(best["val_loss"], rel=1e-4)
-    assert found.metrics["best_epoch_test_loss"] < found.metrics["test_loss"]
-    # The model itself is left as after the last epoch.
-    assert model.evaluate(*wrong, verbose=0)[0] == pytest.approx(found.metrics["test_loss"])
+class TestCompile:
+    def test_the_studys_recipe_is_plain_adam_and_cross_entropy(self):
+        """A key that is optional is not in it, and leaves Keras's own defaults."""
+        study = params.load(ROOT / "params.yaml").lenet["study"]
+        required = {"units", "learning_rate", "epochs", "batch_size"}
+        assert set(study.model_dump(exclude_none=True)) == required
+        model = lenet.build(16)
+        training.compile_classifier(model, cv_lenet.resolved(study, TUNED), 48_000)
+        assert type(model.optimizer) is keras.optimizers.Adam
+        defaults = keras.optimizers.Adam(0.01, name=model.optimizer.name)
+        assert model.optimizer.get_config() == defaults.get_config()
+        assert type(model.loss) is keras.losses.CategoricalCrossentropy
+        assert model.loss.get_config() == keras.losses.CategoricalCrossentropy().get_config()
+
+    def test_options_reach_optimizer_and_loss(self):
+        model = lenet.build(16)
+        chosen = recipe(weight_decay=0.02, label_smoothing=0.1, ema_momentum=0.9)
+        training.compile_classifier(model, chosen, 100)
+        found = model.optimizer.get_config()
+        assert (found["weight_decay"], found["use_ema"], found["ema_momentum"]) == (0.02, True, 0.9)
+        assert model.loss.label_smoothing == 0.1
+
+    @pytest.mark.parametrize(
+        ("warmup_epochs", "rates"),
+        [(1, {0: 0, 2: 0.005, 4: 0.01, 12: 0.005, 20: 0}), (None, {0: 0.01, 10: 0.005, 20: 0})],
+    )
+    def test_a_cosine_schedule_ends_at_0_after_the_last_step(self, warmup_epochs, rates):
+        """100 images in batches of 32 are 4 steps an epoch, the last one smaller."""
+        model = lenet.build(16)
+        options = {"schedule": "cosine", "epochs": 5, "batch_size": 32}
+        training.compile_classifier(model, recipe(**options, warmup_epochs=warmup_epochs), 100)
+        for step, rate in rates.items():
+            model.optimizer.iterations.assign(step)
+            assert float(model.optimizer.learning_rate) == pytest.approx(rate, abs=1e-7)
 
 
-def test_training_twice_gives_the_same_bytes(separable, tmp_path):
-    files = []
-    for name in ("first.keras", "second.keras"):
-        model, _ = train(separable, epochs=2)
-        models.save_model(lenet.with_raw_images(model), tmp_path / name)
-        files.append((tmp_path / name).read_bytes())
-    assert files[0] == files[1]
+class TestBatches:
+    """Each row holds its own number, and 1,000 more in the second view."""
+
+    rows = np.arange(3, 40)
+    views = tuple(np.arange(50, dtype=np.float16)[:, np.newaxis] + add for add in (0, 1000))
+    labels = np.arange(50)[:, np.newaxis] * np.ones(10, np.float32)
+
+    def batches(self, seed: int | None = 0, epoch: int = 0) -> Batches:
+        batches = Batches(self.views, self.labels, self.rows, 8, seed)
+        batches.begin_epoch(epoch)
+        return batches
+
+    def drawn(self, batches: Batches) -> np.ndarray:
+        """What an epoch's batches hold, one after another."""
+        found = [batches[number] for number in range(len(batches))]
+        assert [len(x) for x, _ in found] == [8, 8, 8, 8, 5]
+        assert {x.dtype for x, _ in found} == {np.dtype(np.float32)}
+        for x, y in found:
+            np.testing.assert_array_equal(x[:, 0] % 1000, y[:, 0])
+        return np.concatenate([x[:, 0] for x, _ in found])
+
+    def test_an_epoch_has_every_row_once_with_its_label(self):
+        for epoch in range(3):
+            found = self.drawn(self.batches(epoch=epoch)) % 1000
+            assert sorted(found) == list(self.rows)
+            assert list(found) != list(self.rows)
+
+    def test_the_order_depends_on_seed_and_epoch_alone(self):
+        through = self.batches()
+        for epoch in range(4):
+            through.begin_epoch(epoch)
+            np.testing.assert_array_equal(self.drawn(through), self.drawn(self.batches(0, epoch)))
+        orders = {tuple(self.drawn(self.batches(seed, 3)) % 1000) for seed in range(3)}
+        orders |= {tuple(self.drawn(self.batches(0, epoch)) % 1000) for epoch in range(4)}
+        assert len(orders) == 6
+
+    def test_a_view_is_drawn_for_each_row_in_each_epoch(self):
+        second = []
+        for epoch in range(20):
+            found = self.drawn(self.batches(epoch=epoch))
+            second.append(set(found[found >= 1000]))
+        share = np.mean([len(rows) / len(self.rows) for rows in second])
+        assert 0.4 < share < 0.6
+        assert len(set.union(*second)) == len(self.rows)
+
+    def test_without_a_seed_the_rows_stay_as_they_are(self):
+        for epoch in range(2):
+            found = self.drawn(self.batches(seed=None, epoch=epoch))
+            np.testing.assert_array_equal(found, self.rows)
 
 
-def test_a_saved_model_takes_raw_images(separable, tmp_path):
-    x, _ = separable
-    model, _ = train(separable, epochs=1)
-    models.save_model(lenet.with_raw_images(model), tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    raw = np.rint(x[..., 0] * 255).astype(np.uint8)
-    expected = model.predict(raw[..., np.newaxis] / np.float32(255), verbose=0)
-    np.testing.assert_allclose(loaded.predict(raw, verbose=0), expected, atol=1e-5)
-    # No optimizer's state: the weights alone, and little besides.
-    assert (tmp_path / "model.keras").stat().st_size < 4 * model.count_params() + 60_000
+class TestFit:
+    def test_it_learns_and_tells_of_every_epoch(self, capsys):
+        x, y = separable(200, seed=0)
+        model, history = fit(recipe(units=32, epochs=6, batch_size=32), x, y, y)
+        assert list(history.columns) == ["epoch", *training.CURVES]
+        assert list(history["epoch"]) == [1, 2, 3, 4, 5, 6]
+        last = history.iloc[-1]
+        assert last["val_accuracy"] > 0.9
+        loss, accuracy = model.evaluate(x[150:], y[150:], verbose=0)
+        assert (last["val_loss"], last["val_accuracy"]) == pytest.approx((loss, accuracy), abs=1e-5)
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == "test: 150 training and 50 validation images"
+        assert len(lines) == 7
+        assert lines[-1].startswith("epoch 6/6  loss ")
+        assert lines[-1].endswith(f"val_accuracy {last['val_accuracy']:.4f}")
+
+    def test_the_best_epoch_may_come_before_the_last(self):
+        """Validated on wrong labels, the network gets worse as it learns.
+
+        What is told of the validation images is without augmentation and dropout.
+        """
+        x, y = separable(200, seed=0)
+        wrong = np.roll(y, 1, axis=1)
+        options = {"units": 32, "epochs": 4, "batch_size": 32, "dropout": 0.2}
+        model, history = fit(recipe(**options, **AUGMENTED), x, y, wrong)
+        network = without_augmentation(model)
+        network.compile(loss="categorical_crossentropy")
+        best = history["val_loss"].idxmin()
+        assert best < 3
+        found = network.evaluate(x[150:], wrong[150:], verbose=0)
+        assert found == pytest.approx(history["val_loss"].iloc[-1], rel=1e-4)
+        model.load_weights("work/best.weights.h5")
+        network.set_weights(without_augmentation(model).get_weights())
+        found = network.evaluate(x[150:], wrong[150:], verbose=0)
+        assert found == pytest.approx(history["val_loss"][best], rel=1e-4)
 
 
-def test_folds_are_disjoint_and_cover_every_image():
-    splits = [cv_lenet.split(103, 5, fold, seed=0) for fold in range(1, 6)]
-    assert sorted(np.concatenate([validation for _, validation in splits])) == list(range(103))
-    for training, validation in splits:
-        assert sorted([*training, *validation]) == list(range(103))
+class TestFolds:
+    def test_they_are_disjoint_and_cover_every_image(self):
+        splits = [cv_lenet.split(103, 5, fold, seed=0) for fold in range(1, 6)]
+        validated = np.concatenate([validation for _, validation in splits])
+        assert sorted(validated) == list(range(103))
+        for rows, validation in splits:
+            assert sorted([*rows, *validation]) == list(range(103))
+
+    def test_they_are_shuffled_by_the_seed(self):
+        first, again, other = (cv_lenet.split(100, 5, 1, seed)[1] for seed in (0, 0, 1))
+        assert list(first) == list(again)
+        assert list(first) != list(other)
+        assert list(first) != list(range(20))
 
 
-def test_folds_are_shuffled_by_the_seed():
-    first, again, other = (cv_lenet.split(100, 5, 1, seed)[1] for seed in (0, 0, 1))
-    assert list(first) == list(again)
-    assert list(first) != list(other)
-    assert list(first) != list(range(20))
+def make_project(folder: Path) -> None:
+    """64 encoded training and 30 test images, and params for two folds of three epochs.
+
+    The first fold's validation labels are wrong, so that its best epoch is not its last.
+    """
+    for split, rows, seed in (("train", 64, 0), ("test", 30, 1)):
+        (folder / "data/encoded" / split).mkdir(parents=True)
+        x, y = separable(rows, seed)
+        if split == "train":
+            wrong = cv_lenet.split(rows, 2, 1, seed=0)[1]
+            y[wrong] = np.roll(y[wrong], 1, axis=1)
+        np.save(folder / f"data/encoded/{split}/images.npy", x)
+        np.save(folder / f"data/encoded/{split}/labels.npy", y)
+    files.write_yaml(folder / "metrics/hyperparameters.yaml", TUNED)
+    (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    set_params(folder, {"cv.folds": [1, 2], "lenet": RECIPES, "export.recipe": "plain"})
+
+
+def train(name: str) -> None:
+    """One fold, as in a process of its own: Keras numbers layers from the start."""
+    keras.utils.clear_session()
+    cv_lenet.main(name, 1)
+
+
+@pytest.fixture(scope="module")
+def trained(request, tmp_path_factory) -> Path:
+    """A project in which the first fold of a recipe was trained undisturbed."""
+    folder = tmp_path_factory.mktemp("trained")
+    make_project(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        train(request.param)
+    keras.config.set_dtype_policy("float32")
+    return folder
+
+
+def with_recipe(*names: str) -> pytest.MarkDecorator:
+    """Give a test `trained` and the name of its recipe."""
+    pairs = [(name, name) for name in names]
+    return pytest.mark.parametrize(
+        ("trained", "name"), pairs, indirect=["trained"], ids=names, scope="module"
+    )
+
+
+@with_recipe("plain", "every")
+class TestOneFold:
+    @pytest.mark.slow
+    def test_killed_and_started_again_it_ends_in_the_same_bytes(
+        self, trained, name, tmp_path, capsys
+    ):
+        """`before` and `after` an epoch's backup is put away, where `before` repeats the epoch.
+
+        After the last epoch, all that is left is to write the folder.
+        """
+        make_project(tmp_path)
+        for moment, epoch, done in [
+            *([("before", 1, [])] if name == "plain" else []),
+            ("after", 1, []),
+            ("before", 2, [1]),
+            ("after", 2, [1]),
+            ("after", 3, [2]),
+            (None, None, [3]),
+        ]:
+            with killed(moment, epoch):
+                train(name)
+            lines = capsys.readouterr().out.splitlines()
+            going_on = [f"cv_lenet@{name}-1: going on after epoch {e} of 3" for e in done]
+            assert [line for line in lines if "going on" in line] == going_on
+            assert Path(f"models/lenet/{name}-1").exists() == (moment is None)
+        assert contents(tmp_path / "models") == contents(trained / "models")
+        if name == "plain":
+            # So the best epoch was found before a kill, and not again after it.
+            training_json = files.read_json(tmp_path / f"models/lenet/{name}-1/training.json")
+            assert training_json["best_epoch"] < 3
+
+    def test_its_folder_says_how_it_was_trained(self, trained, name, monkeypatch):
+        monkeypatch.chdir(trained)
+        folder = Path(f"models/lenet/{name}-1")
+        names = ["best.weights.h5", "history.csv", "model.keras", "training.json", "validation.npz"]
+        assert sorted(path.name for path in folder.iterdir()) == names
+        history = pd.read_csv(folder / "history.csv")
+        assert list(history.columns) == ["epoch", *training.CURVES]
+        assert list(history["epoch"]) == [1, 2, 3]
+        model = load_model(folder / "model.keras")
+        assert files.read_json(folder / "training.json") == {
+            **RECIPES[name],
+            **TUNED,
+            "parameters": model.count_params(),
+            "training_images": 32,
+            "validation_images": 32,
+            "best_epoch": history["val_loss"].idxmin() + 1,
+        }
+        validation = files.load_arrays(folder / "validation.npz")
+        assert validation["probabilities"].shape == (32, 10)
+        assert validation["probabilities"].dtype == np.float32
+        y = files.load_array("data/encoded/train/labels.npy")
+        rows = cv_lenet.split(64, 2, 1, seed=0)[1]
+        assert validation["labels"].dtype == np.uint8
+        assert list(validation["labels"]) == list(y[rows].argmax(axis=1))
+        assert [path.name for path in Path(".work").iterdir() if any(path.iterdir())] == [
+            "tensorboard"
+        ]
+
+    def test_the_saved_model_takes_raw_images_and_does_not_augment(
+        self, trained, name, monkeypatch
+    ):
+        monkeypatch.chdir(trained)
+        path = Path(f"models/lenet/{name}-1/model.keras")
+        model = load_model(path)
+        network = model.get_layer("lenet")
+        assert not AUGMENTATION & {layer.name for layer in network.layers}
+        assert b"Random" not in path.read_bytes()
+        x = files.load_array("data/encoded/train/images.npy")
+        x = np.asarray(x[cv_lenet.split(64, 2, 1, seed=0)[1]])
+        raw = x[..., 0] * 255
+        sides = [network.predict(images, verbose=0) for images in (x, x[:, :, ::-1])]
+        expected = np.mean(sides, axis=0) if name == "every" else sides[0]
+        assert np.abs(sides[0] - sides[1]).max() > 1e-4
+        np.testing.assert_allclose(model.predict(raw, verbose=0), expected, atol=1e-2)
+        encoded = on_encoded_images(model).predict(x, verbose=0)
+        np.testing.assert_allclose(encoded, expected, atol=1e-6)
+        saved = files.load_arrays(path.with_name("validation.npz"))["probabilities"]
+        np.testing.assert_allclose(saved, expected, atol=1e-6)
+        # No optimizer's state: the weights alone, and little besides.
+        assert path.stat().st_size < 4 * model.count_params() + 100_000
+
+    def test_its_evaluation_agrees(self, trained, name, monkeypatch, capsys):
+        monkeypatch.chdir(trained)
+        folder = Path(f"models/lenet/{name}-1")
+        evaluate_lenet.main(name, 1)
+        assert capsys.readouterr().out.startswith(f"evaluate_lenet@{name}-1: test accuracy ")
+        run = evaluation.load(f"lenet/{name}-1")
+        x, y = (np.load(f"data/encoded/test/{kind}.npy") for kind in ("images", "labels"))
+        model = load_model(folder / "model.keras")
+        for key, weights in (("test", None), ("best_epoch_test", folder / "best.weights.h5")):
+            if weights:
+                model.get_layer("lenet").load_weights(weights)
+            found = on_encoded_images(model).predict(x, verbose=0)
+            expected = evaluation.Predictions(found, y.argmax(axis=1))
+            assert run.metrics[f"{key}_loss"] == pytest.approx(expected.loss, abs=1e-5)
+            assert run.metrics[f"{key}_accuracy"] == expected.accuracy
+            if not weights:
+                np.testing.assert_allclose(run.test.probabilities, found, atol=1e-3)
+        assert list(run.test.labels) == list(y.argmax(axis=1))
+
+    def test_curves_to_watch_are_in_tensorboard(self, trained, name):
+        history = pd.read_csv(trained / f"models/lenet/{name}-1/history.csv")
+        for split, column in (("train", "accuracy"), ("validation", "val_accuracy")):
+            board = EventAccumulator(
+                str(trained / f".work/tensorboard/cv_lenet@{name}-1" / split),
+                size_guidance={"tensors": 0},
+            ).Reload()
+            events = board.Tensors("epoch_accuracy")
+            assert [event.step for event in events] == [0, 1, 2]
+            values = [float(make_ndarray(event.tensor_proto)) for event in events]
+            assert values == pytest.approx(list(history[column]), abs=1e-6)
+
+
+@with_recipe("plain")
+def test_watching_changes_no_byte(trained, name, tmp_path, monkeypatch):
+    make_project(tmp_path)
+    monkeypatch.setattr(keras.callbacks, "TensorBoard", lambda *_, **__: keras.callbacks.Callback())
+    train(name)
+    assert not (tmp_path / training.TENSORBOARD).exists()
+    assert contents(tmp_path / "models") == contents(trained / "models")
+
+
+def test_a_fold_that_is_not_there_is_named(tmp_path):
+    make_project(tmp_path)
+    message = message_of(cv_lenet.main, "plain", 3)
+    assert message == "there is no fold 3; params.yaml has cv.folds [1, 2]"
+    set_params(tmp_path, {"cv.folds": list(range(1, 66))})
+    message = message_of(cv_lenet.main, "plain", 3)
+    assert message == "cv.folds has 65 folds for 64 training images; take fewer"
+
+
+class TestProgress:
+    def last_two(self, epochs: int, steps: int) -> None:
+        progress = training.Progress(epochs)
+        progress.set_params({"steps": steps})
+        for epoch in range(epochs - 2, epochs):
+            progress.on_epoch_begin(epoch)
+            for batch in range(steps):
+                progress.on_train_batch_end(batch)
+            numbers = {"accuracy": 0.5, "loss": 1.5, "val_accuracy": epoch / 1000, "val_loss": 2.5}
+            progress.on_epoch_end(epoch, numbers)
+
+    def test_without_a_terminal_it_is_a_line_an_epoch(self, capsys):
+        self.last_two(epochs=2, steps=3)
+        out, err = capsys.readouterr()
+        assert out.splitlines() == [
+            "epoch 1/2  loss 1.5000  accuracy 0.5000  val_loss 2.5000  val_accuracy 0.0000",
+            "epoch 2/2  loss 1.5000  accuracy 0.5000  val_loss 2.5000  val_accuracy 0.0010",
+        ]
+        assert err == ""
+
+    def test_on_a_terminal_it_is_a_bar_of_80_columns(self, monkeypatch, capsys):
+        master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (24, 80))
+        with open(slave, "w", encoding="utf-8") as terminal:
+            monkeypatch.setattr(sys, "stderr", terminal)
+            self.last_two(epochs=120, steps=20_000)
+        shown = b""
+        with suppress(OSError):  # what Linux gives at the end of a terminal
+            while part := os.read(master, 65536):
+                shown += part
+        os.close(master)
+        lines = [line for line in shown.decode().replace("\r", "\n").split("\n") if line.strip()]
+        assert max(map(len, lines)) <= 80
+        assert lines[-1].startswith("epoch 120/120 ")
+        assert lines[-1].endswith("val_accuracy 0.1190")
+        assert capsys.readouterr().out == ""

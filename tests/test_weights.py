@@ -13,11 +13,11 @@ import pytest
 
 from stages import weights
 from stages.common import backbone
-from stages.common.keras_setup import keras
 from stages.common.download import OutsideFile
+from stages.common.keras_setup import keras
 from stages.params import FeaturesRecipe
-from tools.demo import set_params
 from tests.helpers import message_of
+from tools.demo import set_params
 
 SHALLOW = "block1_pool"  # two convolutions of VGG16, 38,720 values
 SHAPES = {
@@ -73,7 +73,7 @@ class TestReadTensors:
 
     def test_reads_what_keras_wrote(self, tmp_path):
         """A convolution and a batch normalization, whose four tensors all have one shape."""
-        network = backbone.build("resnet50", "conv1_relu")
+        network = backbone.build("resnet50", ["conv1_relu"])
         variables = backbone.variables(network)
         shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
         tensors = random_tensors(shapes)
@@ -241,16 +241,17 @@ class TestStage:
     def test_an_unknown_layer_is_named(self, project):
         set_params(project, {"backbone.vgg16.layer": "block6_pool"})
         message = message_of(weights.main, "vgg16")
-        assert message.startswith("params.yaml: backbone.vgg16.layer is 'block6_pool', which vgg16")
-        assert message.endswith("block5_conv3, block5_pool")
+        assert message.startswith("params.yaml: vgg16 has no layer 'block6_pool'; its last layers")
+        assert "block5_conv3, block5_pool. Correct backbone.vgg16.layer" in message
 
     def test_an_unknown_backbone_is_named(self, project):
-        assert message_of(weights.main, "vgg19").startswith("there is no backbone 'vgg19'; there")
+        message = message_of(weights.main, "vgg19")
+        assert message.startswith("params.yaml: backbone.vgg19 is missing; backbone has resnet50, ")
 
 
 def test_the_whole_resnet50_works_with_random_weights():
     """The mirror's file ends at conv4_block6_out, but the study's network at conv5_block3_out."""
-    network = backbone.build("resnet50", "conv5_block3_out")
+    network = backbone.build("resnet50", ["conv5_block3_out"])
     features = network(np.random.default_rng(0).random((2, 32, 32, 3), np.float32))
     assert features.shape == (2, 1, 1, 2048)
     assert np.isfinite(keras.ops.convert_to_numpy(features)).all()
@@ -293,9 +294,11 @@ class TestMirror:
             "imagenet": keras.applications.vgg16.preprocess_input(images),
         }
         for preprocessing, prepared in inputs.items():
-            recipe = FeaturesRecipe(input_size=48, preprocessing=preprocessing, pooling="none")
+            recipe = FeaturesRecipe(
+                backbone="vgg16", input_size=48, preprocessing=preprocessing, pooling="none"
+            )
             extractor = backbone.feature_extractor(
-                "vgg16", "block5_pool", recipe, Path("models/pretrained/vgg16.npz")
+                "block5_pool", recipe, Path("models/pretrained/vgg16.npz")
             )
             found = keras.ops.convert_to_numpy(extractor(raw))
             expected = keras.ops.convert_to_numpy(reference(prepared))

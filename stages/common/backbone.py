@@ -61,9 +61,9 @@ def feature_extractor(layer: str, recipe: FeaturesRecipe, tensors: Path) -> kera
     Grey is repeated in three channels and resized bilinearly. `preprocessing` is `unit` (0-1, the
     study's) or `imagenet` (what the weights were trained with: Keras's `preprocess_input`, which
     turns RGB to BGR and subtracts ImageNet's mean). `pooling` is `none`, which leaves (n, h, w, c),
-    `avg_2x2`, which halves h and w, or `avg`, which leaves (n, c). Several `layers` give one vector
-    (n, d), each pooled and flattened, one after another. `precision` is one of Keras's dtype
-    policies.
+    `avg_2x2` or `avg_4x4`, which divide h and w by 2 or 4, or `avg`, which leaves (n, c). Several
+    `layers` give one vector (n, d), each pooled and flattened, one after another. `precision` is
+    one of Keras's dtype policies.
 
     Args:
         layer: the backbone's last layer, whose output is taken where the recipe names no `layers`.
@@ -96,7 +96,11 @@ def feature_extractor(layer: str, recipe: FeaturesRecipe, tensors: Path) -> kera
         image = APPLICATIONS[name][1](image)
     found = network(image, training=False)
     found = found if isinstance(found, list | tuple) else [found]
-    pooling = {"avg": layers.GlobalAveragePooling2D, "avg_2x2": partial(layers.AveragePooling2D, 2)}
+    pooling = {
+        "avg": layers.GlobalAveragePooling2D,
+        "avg_2x2": partial(layers.AveragePooling2D, 2),
+        "avg_4x4": partial(layers.AveragePooling2D, 4),
+    }
     if recipe.pooling != "none":
         found = [
             pooling[recipe.pooling](dtype="float32", name=f"average_{number}")(output)

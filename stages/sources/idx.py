@@ -1,4 +1,10 @@
-"""The IDX format, as http://yann.lecun.com/exdb/mnist describes it and Fashion-MNIST uses it."""
+"""The IDX format, as http://yann.lecun.com/exdb/mnist describes it and Fashion-MNIST uses it.
+
+`data.idx` names four files of this form, each by a path or a URL, and each with its sum. The sum is
+asked for even where a path is given, because such a file is no dep of the stage: what `dvc.yaml`
+lists must be there, whichever source is used. So a file that was changed is refused, and its new
+sum in `params.yaml` is what makes DVC run `ingest` again.
+"""
 
 import gzip
 import math
@@ -9,16 +15,60 @@ from pathlib import Path
 import numpy as np
 
 from stages.cli import InputError
+from stages.common import download
+from stages.common.images import CLASSES, SIDE, ImageSet
+from stages.params import IdxFile, IdxFiles
 
 UNSIGNED_BYTES = 0x08
+GZIP = b"\x1f\x8b"
+
+Shape = tuple[int | None, ...]
 
 
-def read(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Read a gzipped IDX file of unsigned bytes.
+def read(files: IdxFiles, split: str) -> ImageSet:
+    """The images of "train" or "test".
+
+    Raises:
+        InputError: a file is not to be had, is another one or damaged, or has a wrong shape; a
+            label is above 9; there are more or fewer labels than images.
+    """
+    paths = {kind: _local(getattr(files, f"{split}_{kind}")) for kind in ("images", "labels")}
+    images = read_array(paths["images"], (None, SIDE, SIDE))
+    labels = read_array(paths["labels"], (None,))
+    if len(images) != len(labels):
+        raise InputError(
+            f"{paths['images']} holds {len(images):,} images and {paths['labels']} {len(labels):,} "
+            "labels; they do not belong together: correct data.idx in params.yaml"
+        )
+    if (labels >= CLASSES).any():
+        first = int((labels >= CLASSES).argmax())
+        raise InputError(
+            f"{paths['labels']} holds the label {labels[first]} (of image {first + 1:,}), where 0 "
+            f"to {CLASSES - 1} are possible; take a data set of ten classes, numbered from 0"
+        )
+    if files.transposed:
+        images = np.ascontiguousarray(images.transpose(0, 2, 1))
+    return ImageSet(images=images, labels=labels)
+
+
+def _local(file: IdxFile) -> Path:
+    if file.url:
+        return download.fetch_url(file.url, file.sum)
+    path = Path(file.path)
+    if not path.is_file():
+        raise InputError(
+            f"{path} is missing, or is no file; put it there, or correct data.idx in params.yaml"
+        )
+    download.check(path, [file.sum], remedy="replace it, or correct its sum in params.yaml")
+    return path
+
+
+def read_array(path: Path, shape: Shape) -> np.ndarray:
+    """Read an IDX file of unsigned bytes, gzipped or plain.
 
     Args:
         path: the file.
-        shape: what its header must say, such as (60000, 28, 28).
+        shape: what its header must say, such as (60000, 28, 28); None stands for any number.
 
     Returns:
         uint8 array of `shape`.
@@ -26,12 +76,14 @@ def read(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     Raises:
         InputError: the file is damaged, or is not the one that was asked for.
     """
-    try:
-        content = gzip.decompress(path.read_bytes())
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(
-            f"{path} is not a whole gzip file ({error}); delete it and fetch it again"
-        ) from None
+    content = path.read_bytes()
+    if content.startswith(GZIP):
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise InputError(
+                f"{path} is not a whole gzip file ({error}); delete it and fetch it again"
+            ) from None
     header = 4 + 4 * len(shape)
     magic = bytes([0, 0, UNSIGNED_BYTES, len(shape)])
     if content[:4] != magic:
@@ -43,19 +95,19 @@ def read(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if len(content) < header:
         raise InputError(f"{path} ends within its IDX header; delete it and fetch it again")
     found = struct.unpack(f">{len(shape)}I", content[4:header])
-    if found != shape:
+    if any(wanted not in (None, length) for wanted, length in zip(shape, found, strict=True)):
         raise InputError(
             f"{path} holds an array of {_by(found)}, where {_by(shape)} is expected "
             "(train and test swapped?); fetch it again"
         )
     length = len(content) - header
-    if length != math.prod(shape):
+    if length != math.prod(found):
         raise InputError(
             f"{path} holds {length:,} values after its header, which announces "
-            f"{math.prod(shape):,}; delete it and fetch it again"
+            f"{math.prod(found):,}; delete it and fetch it again"
         )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    return np.frombuffer(content, np.uint8, offset=header).reshape(found)
 
 
-def _by(shape: tuple[int, ...]) -> str:
-    return " x ".join(f"{length:,}" for length in shape)
+def _by(shape: Shape) -> str:
+    return " x ".join("n" if length is None else f"{length:,}" for length in shape)

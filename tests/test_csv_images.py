@@ -1,4 +1,4 @@
-"""`stages/common/table.py`: the CSV form, and what is said of tables that are not right."""
+"""`stages/sources/csv_images.py`: the CSV form, and what is said of tables that are not right."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def with_a_cell_more(content: str) -> str:
     ids=["plain", "Windows line ends", "byte order mark", "blank lines at the end", "with .0"],
 )
 def test_reads_what_was_written(tmp_path, content):
-    read = table.read(put(tmp_path, content))
+    read = csv_images.read(put(tmp_path, content))
     assert read.images.dtype == read.labels.dtype == np.uint8
     np.testing.assert_array_equal(read.images, IMAGES.images)
     np.testing.assert_array_equal(read.labels, IMAGES.labels)
@@ -64,7 +64,7 @@ def test_reads_what_was_written(tmp_path, content):
 def test_names_a_pixel_that_is_none(tmp_path, cell, found):
     path = put(tmp_path, with_cell(3, "pixel400", cell))
     expected = f"{path}, line 5, column pixel400: the cell is {found}, where {WHOLE_PIXEL}"
-    assert message_of(table.read, path) == expected
+    assert message_of(csv_images.read, path) == expected
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_names_a_pixel_that_is_none(tmp_path, cell, found):
 )
 def test_names_a_label_that_is_none(tmp_path, cell, found):
     path = put(tmp_path, with_cell(11, "label", cell))
-    assert message_of(table.read, path) == (
+    assert message_of(csv_images.read, path) == (
         f"{path}, line 13, column label: the cell is {found}, where a whole number from 0 to 9 is "
         "expected; correct it"
     )
@@ -81,7 +81,7 @@ def test_names_a_label_that_is_none(tmp_path, cell, found):
 def test_names_a_column_of_nothing_but_true(tmp_path):
     path = put(tmp_path, FRAME.assign(pixel2=True).to_csv(index=False))
     assert f"line 2, column pixel2: the cell is 'True', where {WHOLE_PIXEL}" in message_of(
-        table.read, path
+        csv_images.read, path
     )
 
 
@@ -122,7 +122,7 @@ def test_names_a_column_of_nothing_but_true(tmp_path):
 )
 def test_says_what_is_no_such_table(tmp_path, content, expected):
     path = put(tmp_path, content)
-    message = message_of(table.read, path)
+    message = message_of(csv_images.read, path)
     assert message.startswith(f"{path} ")
     assert expected in message
     assert "its header must be label,pixel1,...,pixel784" in message or "it needs a" in message
@@ -131,6 +131,6 @@ def test_says_what_is_no_such_table(tmp_path, content, expected):
 @pytest.mark.parametrize("name", ["absent.csv", "."])
 def test_says_what_is_no_file(tmp_path, name):
     path = tmp_path / name
-    assert message_of(table.read, path) == (
+    assert message_of(csv_images.read, path) == (
         f"{path} is missing, or is no file; put it there, or correct data.csv in params.yaml"
     )

@@ -1,0 +1,33 @@
+"""Running `dvc repro`, and what it says of the stages."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from tools import demo
+
+LAST = {"misclassified", "compare", "report"}
+
+
+def repro(folder: Path, *arguments: str, fails: bool = False) -> str:
+    """All that `dvc repro` prints; it must end well, or else with an error if it `fails`."""
+    done = demo.dvc(
+        folder,
+        "repro",
+        *arguments,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert (done.returncode != 0) == fails, done.stdout
+    return done.stdout
+
+
+def ran(output: str) -> list[str]:
+    return re.findall(r"^Running stage '(.*)'", output, re.MULTILINE)
+
+
+def from_run_cache(output: str) -> list[str]:
+    """The stages that DVC did not run again; in a `--dry` run it names others too."""
+    return re.findall(r"^Stage '(.*)' is cached - skipping run", output, re.MULTILINE)
