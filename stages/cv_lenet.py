@@ -86,6 +86,7 @@ def main(recipe: str, fold: int) -> None:
             history=history,
             recipe=chosen,
             training_images=len(training_rows),
+            validation_rows=validation_rows,
             probabilities=on_encoded_images(whole).predict(x[validation_rows], verbose=0),
             labels=y[validation_rows],
         )

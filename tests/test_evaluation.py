@@ -108,6 +108,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder / "validation.npz",
         probabilities=validation.probabilities.astype(np.float32),
         labels=validation.labels,
+        rows=np.arange(700, 1000, dtype=np.uint32),
     )
     history = {"epoch": [1, 2, 3], "accuracy": [0.5, 0.6, 0.7], "val_accuracy": [0.4, 0.5, 0.45]}
     history |= {"loss": [3.0, 2.0, 1.0], "val_loss": [2.5, 1.5, 1.75]}
@@ -176,6 +177,7 @@ class TestEvaluate:
             half = arrays["probabilities"].astype(np.float16)
             np.testing.assert_array_equal(run.validation.probabilities, half)
             np.testing.assert_array_equal(run.validation.labels, arrays["labels"])
+        assert list(run.validation_rows) == list(range(700, 1000))
 
     def test_the_test_images_do_not_move_the_temperature(self, trained):
         first = self.evaluate(trained, self.test)

@@ -189,6 +189,7 @@ def test_its_folder_says_how_it_was_trained(trained, monkeypatch):
     validation = files.load_arrays(folder / "validation.npz")
     labels = np.load("data/encoded/train/labels.npy")
     assert list(validation["labels"]) == list(labels[48:].argmax(axis=1))
+    assert list(validation["rows"]) == list(range(48, 60))
     network = load_model(folder / "model.keras").get_layer("vgg")
     found = views.mean_prediction(network, views.load("both-sides", "train"), np.arange(48, 60))
     np.testing.assert_allclose(validation["probabilities"], found, atol=1e-6)

@@ -360,6 +360,7 @@ class TestOneFold:
         rows = cv_lenet.split(64, 2, 1, seed=0)[1]
         assert validation["labels"].dtype == np.uint8
         assert list(validation["labels"]) == list(y[rows].argmax(axis=1))
+        assert list(validation["rows"]) == list(rows)
         assert [path.name for path in Path(".work").iterdir() if any(path.iterdir())] == [
             "tensorboard"
         ]

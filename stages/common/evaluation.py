@@ -6,7 +6,7 @@ for Git:
 - `metrics.json`: flat numbers, of the network after the last epoch unless they say otherwise;
 - `training.json`, `history.csv`: what the training wrote under these names;
 - `predictions.npz`: probabilities float16 (n, 10) and labels uint8 (n,) of the validation and of
-  the test images.
+  the test images, and which of the training images the validation images are, uint32 (n,).
 """
 
 import shutil
@@ -92,12 +92,14 @@ class Run:
     training: the hyperparameters as they were used, and the network's size.
     curves: one row an epoch, from 1; columns epoch, accuracy, val_accuracy, loss, val_loss.
     validation, test: of the network after the last epoch; probabilities float16.
+    validation_rows: which of the training images are the validation images, (n,).
     """
 
     metrics: dict[str, float]
     training: dict[str, Any]
     curves: pd.DataFrame
     validation: Predictions
+    validation_rows: np.ndarray
     test: Predictions
 
 
@@ -112,7 +114,8 @@ def evaluate(
         best_epoch_probabilities: gives those with the weights in a file.
     """
     best = Predictions(best_epoch_probabilities(trained / "best.weights.h5"), test.labels)
-    validation = Predictions(**load_arrays(trained / "validation.npz"))
+    arrays = load_arrays(trained / "validation.npz")
+    validation = Predictions(arrays["probabilities"], arrays["labels"])
     history = pd.read_csv(trained / "history.csv")
     training = read_json(trained / "training.json")
     last = history.iloc[-1]
@@ -143,6 +146,7 @@ def evaluate(
             folder / "predictions.npz",
             validation_probabilities=validation.probabilities.astype(np.float16),
             validation_labels=validation.labels,
+            validation_rows=arrays["rows"],
             test_probabilities=test.probabilities.astype(np.float16),
             test_labels=test.labels,
         )
@@ -167,5 +171,6 @@ def load(name: str) -> Run:
         training=read_json(folder / "training.json"),
         curves=pd.read_csv(folder / "history.csv"),
         validation=Predictions(arrays["validation_probabilities"], arrays["validation_labels"]),
+        validation_rows=arrays["validation_rows"],
         test=Predictions(arrays["test_probabilities"], arrays["test_labels"]),
     )

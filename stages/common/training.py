@@ -6,7 +6,7 @@ Every training writes one folder:
 - `best.weights.h5`: the weights of what was trained in the epoch of the lowest validation loss;
 - `history.csv`: a row an epoch, from 1; columns epoch, accuracy, val_accuracy, loss, val_loss;
 - `validation.npz`: the final network's probabilities for its validation images, float32 (n, 10),
-  and their labels, uint8 (n,);
+  their labels, uint8 (n,), and which of the training images they are, uint32 (n,);
 - `training.json`: the hyperparameters as they were used, the number of parameters and images, and
   the best epoch.
 """
@@ -272,6 +272,7 @@ def save(
     history: pd.DataFrame,
     recipe: TrainingRecipe,
     training_images: int,
+    validation_rows: np.ndarray,
     probabilities: np.ndarray,
     labels: np.ndarray,
 ) -> str:
@@ -281,12 +282,18 @@ def save(
         network, best: what was trained, after the last and with the best epoch's weights.
         recipe: as it was used.
         training_images: how many.
-        probabilities, labels: of the validation images; (n, 10), and one-hot (n, 10).
+        validation_rows: which of the encoded training images are the validation images.
+        probabilities, labels: of these; (n, 10), and one-hot (n, 10).
     """
     best.save_weights(folder / "best.weights.h5")
     history.to_csv(folder / "history.csv", index=False)
     actual = labels.argmax(axis=1).astype(np.uint8)
-    np.savez(folder / "validation.npz", probabilities=probabilities, labels=actual)
+    np.savez(
+        folder / "validation.npz",
+        probabilities=probabilities,
+        labels=actual,
+        rows=validation_rows.astype(np.uint32),
+    )
     best_epoch = int(history.loc[history["val_loss"].idxmin(), "epoch"])
     content: dict[str, Any] = {
         **recipe.model_dump(exclude_none=True),

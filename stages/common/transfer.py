@@ -147,6 +147,7 @@ def train_head(name: str, recipe_name: str) -> str:
             history=history,
             recipe=recipe,
             training_images=training_images,
+            validation_rows=validation_rows,
             probabilities=views.mean_prediction(network, arrays, validation_rows),
             labels=y[validation_rows],
         )
