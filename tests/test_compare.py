@@ -14,12 +14,15 @@ def trained(
     probabilities: list[list[float]],
     labels: list[int] | None = None,
     validation: Predictions | None = None,
+    rows: list[int] | None = None,
     **metrics: float,
 ) -> Run:
     curves = pd.DataFrame({"epoch": [1, 2, 3], "val_loss": [0.5, 0.4, 0.6]})
     labels = np.array(labels or range(len(probabilities)), np.uint8)
     test = Predictions(np.array(probabilities, np.float16), labels)
-    return Run({"best_epoch": 2, **metrics}, {}, curves, validation or test, test)
+    validation = validation or test
+    rows = rows or range(len(validation.labels))
+    return Run({"best_epoch": 2, **metrics}, {}, curves, validation, np.array(rows), test)
 
 
 def one_hot(labels: list[int], classes: int = 10) -> np.ndarray:
@@ -101,7 +104,7 @@ def test_the_best_fold_is_chosen_on_validation_images():
 
 
 def test_all_three_networks_answer_together_where_a_recipe_has_them_all():
-    one = trained([[1, 0], [0, 1]])
+    one = trained(one_hot([0, 1]).tolist())
     models = [Model(network, "a", network, [one]) for network in ("lenet", "resnet", "vgg")]
     models.append(Model("lenet", "b", "lenet", [one]))
     names = [each.name for each in runs.classifiers(models)]
@@ -113,7 +116,28 @@ def test_all_three_networks_answer_together_where_a_recipe_has_them_all():
         "lenet-b",
         "lenet-b-folds",
         "all-a",
+        "all-a-weighted",
     ]
+
+
+def test_an_ensemble_is_weighted_on_images_that_no_member_was_trained_on():
+    """LeNet-5's folds have all rows between them; the head has rows 2 and 3, and is right there."""
+    labels = [0, 1, 2, 3]
+    truth = 0.8 * one_hot(labels) + 0.02
+    off = 0.8 * one_hot([5, 6, 7, 8]) + 0.02
+    test = truth.tolist()
+
+    def run(probabilities: np.ndarray, rows: list[int]) -> Run:
+        return trained(test, labels, Predictions(probabilities[rows], np.array(rows)), rows)
+
+    # The folds' order is not that of the rows, and they are right where the head was trained.
+    half = np.concatenate([truth[:2], off[2:]])
+    folds = Model("lenet", "a", "LeNet-5", [run(half, [3, 0]), run(half, [1, 2])])
+    head = Model("vgg", "a", "VGG16", [run(truth, [2, 3])])
+    assert list(runs.ensemble_weights([folds, head])) == [0, 1]
+    assert list(runs.ensemble_weights([head, folds])) == [1, 0]
+    pair = [head.runs[0].test, folds.runs[0].test]
+    assert np.array_equal(runs.together(pair, [1, 0]).probabilities, pair[0].probabilities)
 
 
 def test_confusion_counts_have_every_pair_of_classes():

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
 
 from stages.common import evaluation
 from stages.common.evaluation import Predictions, Run
@@ -75,16 +77,52 @@ def load_all(settings: Params) -> list[Model]:
     return models
 
 
-def together(predictions: list[Predictions]) -> Predictions:
+def together(predictions: list[Predictions], weights: np.ndarray | None = None) -> Predictions:
     """The mean of the probabilities of several classifiers for the same images."""
-    mean = np.mean([each.probabilities.astype(np.float64) for each in predictions], axis=0)
-    return Predictions(mean, predictions[0].labels)
+    probabilities = [each.probabilities.astype(np.float64) for each in predictions]
+    return Predictions(np.average(probabilities, axis=0, weights=weights), predictions[0].labels)
+
+
+def validated(model: Model) -> pd.DataFrame:
+    """The probabilities of `model` for its validation images, by their row in the training set.
+
+    Every fold has its own, so LeNet-5's cover the training set, each image by the one fold that was
+    not trained on it.
+    """
+    parts = [pd.DataFrame(one.validation.probabilities, one.validation_rows) for one in model.runs]
+    return pd.concat(parts).astype(float)
+
+
+def ensemble_weights(models: list[Model]) -> np.ndarray:
+    """The share of each model in the mean with the lowest loss on validation images, (n,).
+
+    On those that no model was trained on. The test set has no say in it.
+    """
+    tables = [validated(model) for model in models]
+    rows = sorted(set.intersection(*(set(table.index) for table in tables)))
+    labels = pd.concat(
+        pd.Series(one.validation.labels, one.validation_rows) for one in models[0].runs
+    )
+    probabilities = np.stack([table.loc[rows] for table in tables])
+
+    def loss(weights: np.ndarray) -> float:
+        mean = np.tensordot(weights, probabilities, axes=1)
+        return Predictions(mean, labels.loc[rows].to_numpy()).loss
+
+    found = minimize(
+        loss,
+        np.full(len(models), 1 / len(models)),
+        bounds=[(0, 1)] * len(models),
+        constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1},
+    )
+    # Two digits, so that the last bits of a search do not move a prediction.
+    return found.x.round(2) / found.x.round(2).sum()
 
 
 def classifiers(models: list[Model]) -> list[Classifier]:
     """LeNet-5's best fold and its folds together, each head, and all three networks of a recipe."""
     found = []
-    of_recipe: dict[str, list[Predictions]] = {}
+    of_recipe: dict[str, list[tuple[Model, Predictions]]] = {}
     for model in models:
         title = f"{model.title}, fold {model.best + 1}" if model.in_folds else model.title
         test = model.runs[model.best].test
@@ -92,10 +130,20 @@ def classifiers(models: list[Model]) -> list[Classifier]:
         if model.in_folds:
             test = together([run.test for run in model.runs])
             found.append(Classifier(f"{model.name}-folds", f"{model.title}, folds together", test))
-        of_recipe.setdefault(model.recipe, []).append(test)
-    complete = {name: tests for name, tests in of_recipe.items() if len(tests) == len(TITLES)}
-    for recipe, tests in complete.items():
-        title = "All three networks together"
-        title = f"{title} ({recipe})" if len(of_recipe) > 1 else title
-        found.append(Classifier(f"all-{recipe}", title, together(tests)))
+        of_recipe.setdefault(model.recipe, []).append((model, test))
+    for recipe, members in of_recipe.items():
+        if len(members) < len(TITLES):
+            continue
+        which = f" ({recipe})" if len(of_recipe) > 1 else ""
+        tests = [test for _, test in members]
+        weights = ensemble_weights([model for model, _ in members])
+        shares = ", ".join(f"{weight:.2f}" for weight in weights)
+        found += [
+            Classifier(f"all-{recipe}", f"All three networks{which}", together(tests)),
+            Classifier(
+                f"all-{recipe}-weighted",
+                f"All three networks{which}, weighted {shares}",
+                together(tests, weights),
+            ),
+        ]
     return found
