@@ -10,8 +10,7 @@ Reads what the evaluations wrote under `metrics/`. Writes the few numbers to cho
 - `overfitting.csv`: the epoch of the lowest validation loss, model by model;
 - `per_class.csv`: precision, recall and F1;
 - `mcnemar.csv`: McNemar's test between each pair of classifiers;
-- `confusion.csv`, `confusion/`: how often each class was taken for each, and for `dvc plots` a row
-  for each test image;
+- `confusion.csv`: how often each class was taken for each;
 - `reliability.csv`: how often each classifier is right, by how sure it is;
 - `curves.csv`, `curves/`: all curves in one table, and the study's figure of each training;
 - `results.png`: the picture of the result.
@@ -210,7 +209,7 @@ def per_class(classifiers: list[Classifier], names: tuple[str, ...]) -> pd.DataF
 
 
 def confusion_counts(classifiers: list[Classifier], names: tuple[str, ...]) -> pd.DataFrame:
-    """Long form: columns classifier, actual, predicted, images."""
+    """Long form: columns classifier, title, actual, predicted, images; classes in label order."""
     tables = []
     for classifier in classifiers:
         counts = confusion_matrix(
@@ -218,8 +217,9 @@ def confusion_counts(classifiers: list[Classifier], names: tuple[str, ...]) -> p
         )
         table = pd.DataFrame(counts, pd.Index(names, name="actual"), names)
         long = table.melt(ignore_index=False, var_name="predicted", value_name="images")
-        tables.append(long.reset_index().assign(classifier=classifier.name))
-    columns = ["classifier", "actual", "predicted", "images"]
+        named = long.reset_index().assign(classifier=classifier.name, title=classifier.title)
+        tables.append(named)
+    columns = ["classifier", "title", "actual", "predicted", "images"]
     return pd.concat(tables, ignore_index=True)[columns]
 
 
@@ -410,11 +410,6 @@ def main() -> None:
         for name, title, one in trainings(models):
             figure = figures.training_curves(one.curves, title)
             figures.save(figure, folder / "curves" / f"{name}.png")
-        (folder / "confusion").mkdir()
-        for each in classifiers:
-            actual, predicted = (np.take(names, y) for y in (each.test.labels, each.test.predicted))
-            by_image = pd.DataFrame({"actual": actual, "predicted": predicted})
-            write(by_image, f"confusion/{each.name}.csv")
         figures.save(picture(table, notes), folder / "results.png")
     exported = next(m for m in models if m.in_folds and m.recipe == settings.export.recipe)
     write_json(CALIBRATION, calibration(exported))
