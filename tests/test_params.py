@@ -12,7 +12,7 @@ from stages import params
 from stages.cli import InputError
 from tests.helpers import message_of, run_stage
 from tests.imports import ROOT
-from tools.demo import CHANGES, set_params
+from tools.demo import CHANGES, STUDY_ALONE, set_params
 
 SUM = f"sha256:{hashlib.sha256().hexdigest()}"
 NAMES = [f"class {label}" for label in range(10)]
@@ -56,7 +56,10 @@ OPTIONAL = {
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return Path(shutil.copy(ROOT / "params.yaml", tmp_path))
+    """The project's params, with one recipe of each kind."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    set_params(tmp_path, STUDY_ALONE)
+    return tmp_path / "params.yaml"
 
 
 def lines_of(path: Path) -> list[str]:
@@ -116,6 +119,7 @@ def test_an_optional_key_means_nothing_by_itself():
 
 
 def test_the_demos_params_are_valid(path):
+    shutil.copy(ROOT / "params.yaml", path)
     set_params(path.parent, CHANGES)
     assert params.load(path).data.source == "sample"
 
@@ -123,7 +127,7 @@ def test_the_demos_params_are_valid(path):
 @pytest.mark.parametrize("text", ["1e-05", "1E-5", "1.e-05", "0.1e-4", "'1e-05'", "0.00001"])
 def test_a_number_with_an_exponent_is_a_number(path, text):
     """YAML 1.1 reads `1e-05`, which `dvc exp run -S` writes, as a string."""
-    before = path.read_text(encoding="utf-8")
+    before = (ROOT / "params.yaml").read_text(encoding="utf-8")
     after = before.replace("learning_rate: 0.001", f"learning_rate: {text}").replace(
         "learning_rate: [0.01,", f"learning_rate: [{text},"
     )

@@ -150,15 +150,18 @@ NEW_VALUES = {
     },
 }
 # Every key of every recipe, those that no recipe sets too.
-for recipe in PARAMS["lenet"]:
-    for key, value in NEW_VALUES["lenet"].items():
-        RERUNS[f"lenet.{recipe}.{key}"] = (value, lenet(recipe))
-for name in PARAMS["features"]:
-    for key, value in NEW_VALUES["features"].items():
-        RERUNS[f"features.{name}.{key}"] = (value, of_features(name))
-for name, recipe in HEADS:
-    for key, value in NEW_VALUES["head"].items():
-        RERUNS[f"{name}.{recipe}.{key}"] = (value, head(name, recipe))
+OF_RECIPES = [
+    *((f"lenet.{name}", "lenet", recipe, lenet(name)) for name, recipe in PARAMS["lenet"].items()),
+    *(
+        (f"features.{name}", "features", recipe, of_features(name))
+        for name, recipe in PARAMS["features"].items()
+    ),
+    *((f"{name}.{key}", "head", recipe, head(name, key)) for (name, key), recipe in HEADS.items()),
+]
+for section, kind, recipe, stages in OF_RECIPES:
+    for key, value in NEW_VALUES[kind].items():
+        # Without a value is another value than the one that it has.
+        RERUNS[f"{section}.{key}"] = (None if recipe.get(key) == value else value, stages)
 # Which stages depend on a backbone's or a recipe's name is the graph itself: see the tests below.
 STRUCTURE = {
     *(f"features.{name}.backbone" for name in PARAMS["features"]),

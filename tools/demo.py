@@ -24,7 +24,17 @@ COMMIT = [
     *("commit", "--quiet", "--no-verify", "--message", "The demo's run"),
 ]
 
-CHANGES = {
+REMOVED = object()  # in place of a value: the key goes
+
+STUDY_ALONE = {
+    "lenet.improved": REMOVED,
+    "features.resnet50-improved": REMOVED,
+    "features.vgg16-improved": REMOVED,
+    "resnet.improved": REMOVED,
+    "vgg.improved": REMOVED,
+    "export.recipe": "study",
+}
+CHANGES = STUDY_ALONE | {
     "data.source": "sample",
     "tune.units": {"min": 32, "max": 256, "step": 8},
     "tune.learning_rate": [0.001, 0.0001],
@@ -69,7 +79,7 @@ def copy_project(
 
 
 def set_params(folder: Path, changes: dict[str, Any]) -> None:
-    """Change params of the project in `folder`, by their dotted name."""
+    """Change params of the project in `folder`, by their dotted name, or take them out."""
     path = folder / "params.yaml"
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
     for name, value in changes.items():
@@ -77,7 +87,10 @@ def set_params(folder: Path, changes: dict[str, Any]) -> None:
         *parents, key = name.split(".")
         for parent in parents:
             section = section[parent]
-        section[key] = value
+        if value is REMOVED:
+            del section[key]
+        else:
+            section[key] = value
     path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
 
 
