@@ -316,6 +316,7 @@ def picture(table: pd.DataFrame, notes: list[str]) -> plt.Figure:
         for row in shown.itertuples()
     ]
     ours, theirs = 100 * shown["accuracy"], 100 * shown["study_accuracy"].astype(float)
+    rows = np.arange(len(shown))
     figure, axes = plt.subplots(figsize=(8, 0.6 * len(shown) + 2.4))
     for numbers, shift, options in (
         (ours, 9, {"color": figures.TRAINING_COLOR, "label": "this run"}),
@@ -331,25 +332,28 @@ def picture(table: pd.DataFrame, notes: list[str]) -> plt.Figure:
             },
         ),
     ):
-        axes.scatter(numbers, names, s=80, **options)
-        for name, number in zip(names, numbers, strict=True):
-            if not np.isnan(number):
-                axes.annotate(
-                    f"{number:.2f} %",
-                    (number, name),
-                    (0, shift),
-                    textcoords="offset points",
-                    ha="center",
-                    fontsize="small",
-                )
+        known = numbers.notna()
+        axes.scatter(numbers[known], rows[known], s=80, **options)
+        for number, row in zip(numbers[known], rows[known], strict=True):
+            axes.annotate(
+                f"{number:.2f} %",
+                (number, row),
+                (0, shift),
+                textcoords="offset points",
+                ha="center",
+                fontsize="small",
+            )
     values = np.concatenate([ours, theirs])
     axes.set_xlim(max(0, np.nanmin(values) - 3), min(100, np.nanmax(values) + 2))
+    with_study = theirs.notna().any()
     axes.set(
         xlabel="test accuracy (%)",
-        title="Test accuracy, this run and the study",
+        yticks=rows,
+        yticklabels=names,
+        title=f"Test accuracy, this run{' and the study' if with_study else ''}",
         ylim=(-0.7, len(shown) - 0.3),
     )
-    if theirs.notna().any():
+    if with_study:
         axes.legend(loc="lower left", bbox_to_anchor=(-0.3, -0.25))
     lines = [line for note in notes for line in wrap(note, 105)]
     figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize="small")

@@ -14,7 +14,7 @@ import yaml
 
 from stages.cli import TIMES
 from stages.common.files import atomic_file, read_yaml
-from stages.report import FULL_RUN
+from stages.report.inputs import FULL_RUN
 
 
 def here() -> dict[str, float]:

@@ -1,66 +1,58 @@
-"""The report: one HTML page with the whole story of a run, which opens without a network.
+"""Tell the story of the run on one page, and write a card for each model.
 
-`report.html.j2` beside this module is the page; here is what it is filled with. Everything comes
-from files that lie in Git, so a clone without DVC's cache can write it, and nothing in it (dates,
-absolute paths, how long this run took) differs between two runs with the same inputs. The times are
-those of the run that the repository holds, which whoever commits a run writes down.
+Reads what lies in Git: `metrics/`, `plots/` but for the page itself, `requirements.lock`, and
+`full_run.yaml` beside this module, how long the run took that the repository holds. Writes
+`plots/report.html`, which needs no other file and no network, and `models/cards/`. Nothing in them
+(dates, absolute paths, how long this run took) differs between two runs with the same inputs.
 """
 
 import io
-import re
 from base64 import b64encode
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
-import numpy as np
 import pandas as pd
 import yaml
+from markupsafe import Markup
 from PIL import Image
 
-from stages.cli import InputError
-from stages.common import published
+from stages import params
+from stages.cli import run
+from stages.common import runs, study
 from stages.common.classes import class_names
-from stages.common.figures import plt
-from stages.common.files import atomic_file, read_json, read_yaml
-from stages.common.images import SIDE
+from stages.common.files import atomic_file, atomic_folder, read_json, read_yaml
+from stages.common.runs import Model
 from stages.params import Params
+from stages.report import cards, charts, errors, formats, inputs, story, tables
+from stages.report.formats import Table, called
+from stages.report.inputs import compared, need, read_table
 
-TEMPLATE = "report.html.j2"
-CLEANING = Path("metrics/clean.json")
-TUNING = Path("metrics/tune.json")
-TRIALS = Path("plots/tune/trials.csv")
-FIGURES = Path("plots/eda")
-MISCLASSIFIED = Path("plots/misclassified")
-FULL_RUN = Path("docs/full_run.yaml")
+PAGE = Path("plots/report.html")
+CARDS = Path("models/cards")
+TEMPLATES = Path(__file__).parent
 
 # A palette makes a picture half as large. Fewer colours bend a heat map's scale; fewer pixels make
 # the file larger, for they blur plain areas into shades.
 PICTURE_COLORS = 128
-SIGNIFICANT = 0.05
-MINUS = "\N{MINUS SIGN}"
-PERCENT = "\u202f%"  # with a narrow space that no line breaks at
 
 SECTIONS = {
     "result": "The result",
-    "data": "Data and cleaning",
-    "figures": "A look at the images",
-    "tuning": "The tuner's trials",
-    "curves": "Training curves",
-    "study": "The study's numbers beside ours",
-    "confusion": "Confusion matrices",
-    "classes": "Class by class",
+    "beside": "The study beside this run",
+    "ablation": "One change at a time",
     "tests": "Are the differences real?",
-    "errors": "What every model gets wrong",
+    "confusion": "What is taken for what",
+    "curves": "Training curves",
+    "calibration": "How sure, and how often right",
+    "tuning": "The tuner's trials",
+    "data": "The data",
     "making": "How it was made",
 }
 
-# What `eda` draws, in the order of the story; a figure that is not named here comes last.
+# What `eda` draws, in the order of the story, but for what a table says as well. A figure that is
+# not named here comes last.
 CAPTIONS = {
     "samples": "The first training images of each class, a row each.",
-    "class_balance": "Training images of each class: is the set balanced?",
     "class_means": "The mean image of each class: what a class has in common, and how much of it "
     "is blurred by variety.",
     "pixel_histograms": "The histograms of all 784 pixels, each at its pixel's place. Pixels at "
@@ -71,34 +63,7 @@ CAPTIONS = {
     "correlation": "The correlation matrix of the pixels: all of it, and a part with its numbers. "
     "Neighbours go together.",
 }
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What `compare` has found.
-
-    results: every number of the study beside ours, as in `results.csv`.
-    overfitting: columns model, recipe, ours, study; from which epochs each overfits, in words.
-    per_class: columns classifier, class, precision, recall, f1.
-    mcnemar: columns first, second, only_first_right, only_second_right, p_value.
-    predicted: predicted labels (n_test,) by classifier.
-    labels: the true ones (n_test,).
-    titles: what to call each classifier.
-    result: the picture of the result.
-    curves: the figure of each training, by its title.
-    notes: what a reader must know about this run.
-    """
-
-    results: pd.DataFrame
-    overfitting: pd.DataFrame
-    per_class: pd.DataFrame
-    mcnemar: pd.DataFrame
-    predicted: dict[str, np.ndarray]
-    labels: np.ndarray
-    titles: dict[str, str]
-    result: Path
-    curves: dict[str, Path]
-    notes: list[str]
+IN_A_TABLE = ("class_balance",)
 
 
 class Picture(NamedTuple):
@@ -107,503 +72,277 @@ class Picture(NamedTuple):
     uri: str
     width: int
     height: int
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table, whose cells are shown as they are.
-
-    rows: each as long as `columns`.
-    tall: scrolls in a box of its own, if it has many rows.
-    words: cells have sentences that break into lines.
-    """
-
     caption: str
-    columns: list[str]
-    rows: list[list[str]]
-    tall: bool = False
-    words: bool = False
-
-    @property
-    def numeric(self) -> list[bool]:
-        """Which columns hold numbers only, and so go to the right."""
-        columns = zip(*self.rows, strict=True) if self.rows else ["-"] * len(self.columns)
-        return [all(map(_is_number, column)) for column in columns]
 
 
-class Confusion(NamedTuple):
-    """A confusion matrix. `counts`, `shares`: (10, 10), a row for each actual class."""
+class Dot(NamedTuple):
+    """A line of the picture of the result; places are percent of its width.
+
+    low, high: the ends of the interval.
+    folds: of LeNet-5's mean, where each fold is.
+    """
 
     title: str
-    counts: list[list[int]]
-    shares: list[list[float]]
-    most_frequent: str
+    ours: str
+    interval: str
+    theirs: str
+    difference: str
+    place: float
+    low: float | None
+    high: float | None
+    folds: list[float]
+    study: float | None
 
 
-def _is_number(cell: str) -> bool:
-    return bool(re.fullmatch(rf"(< )?[+{MINUS}-]?[\d,]*(\.\d+)?(e[+-]\d+)?(\s%)?", cell))
+class Curves(NamedTuple):
+    """The curves of a model; `table` has the same numbers."""
+
+    title: str
+    accuracy: Markup
+    loss: Markup
+    epochs: int
+    folds: int
+    table: Table
 
 
-def need(path: Path, stage: str | None = None) -> Path:
-    """`path`, which is there.
-
-    Args:
-        stage: that writes it; without one, it lies in Git.
+def eda_pictures() -> list[Picture]:
+    """The figures of `eda`.
 
     Raises:
-        InputError: it is not there.
+        InputError: they are not there.
     """
-    if not path.exists():
-        way = f"`dvc repro` writes it, in the stage {stage}" if stage else "`git restore` it"
-        raise InputError(f"{path} is missing; {way}")
-    return path
-
-
-def percent(share: float) -> str:
-    return "" if pd.isna(share) else f"{100 * share:.2f}{PERCENT}"
-
-
-def decimals(value: float) -> str:
-    return "" if pd.isna(value) else f"{value:.4f}"
-
-
-def stated(value: float) -> str:
-    """A number of the study with the digits that the study gives, and no others."""
-    return "" if pd.isna(value) else f"{value:.5g}"
-
-
-def stated_percent(share: float) -> str:
-    return "" if pd.isna(share) else f"{stated(100 * share)}{PERCENT}"
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{f'{number:,}' if number else 'no'} {noun}{'' if number == 1 else 's'}"
-
-
-def picture(source: Path | io.BytesIO) -> Picture:
-    """A PNG as a data: URI, in `PICTURE_COLORS` colours."""
-    with Image.open(source) as image:
-        return data_uri(image.convert("RGB").quantize(PICTURE_COLORS, dither=Image.Dither.NONE))
-
-
-def data_uri(image: Image.Image) -> Picture:
-    """`image` as PNG, all of it in the URI."""
-    file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
-    return Picture(f"data:image/png;base64,{b64encode(file.getvalue()).decode()}", *image.size)
-
-
-def eda_pictures() -> list[tuple[str, Picture]]:
-    """Caption and picture of every figure of `eda`."""
-    paths = sorted(
-        need(FIGURES, "eda").glob("*.png"),
-        key=lambda path: (
-            list(CAPTIONS).index(path.stem) if path.stem in CAPTIONS else len(CAPTIONS),
-            path.stem,
-        ),
-    )
-    return [
-        (CAPTIONS.get(path.stem, path.stem.replace("_", " ").capitalize()), picture(path))
-        for path in paths
-    ]
-
-
-def headline(results: pd.DataFrame, labels: np.ndarray) -> str:
-    """The result in one sentence: who is best on the test set, and by how much."""
-    mean = "mean of the folds, test"
-    shown = results[results["measure"].isin([mean, "test"])].sort_values(
-        "accuracy", ascending=False, kind="stable"
-    )
-    parts = []
-    for row in shown.itertuples():
-        name = row.model if results["recipe"].nunique() == 1 else f"{row.model} ({row.recipe})"
-        remarks = ["mean of the folds"] if row.measure == mean else []
-        if not pd.isna(row.study_accuracy):
-            remarks.append(f"the study: {percent(row.study_accuracy)}")
-        value = percent(row.accuracy)
-        parts.append((name, value, f" ({'; '.join(remarks)})" if remarks else ""))
-    (best, value, remark), *others = parts
-    return (
-        f"{best} is best on the {len(labels):,} test images, with {value} right{remark}"
-        + "".join(f"; {name}: {value}{remark}" for name, value, remark in others)
-        + "."
-    )
-
-
-def cleaning_table(clean: dict[str, int]) -> Table:
-    """The study's counts beside ours."""
-    rows = {
-        "missing values": "nulls",
-        "repeated rows": "repeated_rows",
-        "rows dropped": "dropped_rows",
-        "rows left": "rows",
-        "repeated rows left": "repeated_rows_left",
-    }
-    study = published.CLEANING
-    return Table(
-        "The training set, cleaned",
-        ["Count", "The study", "This run"],
-        [[name, f"{study[key]:,}", f"{clean[key]:,}"] for name, key in rows.items()],
-    )
-
-
-def classes_table(clean: dict[str, int], labels: np.ndarray, names: tuple[str, ...]) -> Table:
-    test = np.bincount(labels, minlength=len(names))
-    return Table(
-        "Images of each class",
-        ["Class", "Training", "Test"],
-        [
-            [name, f"{clean[f'label_{label}']:,}", f"{test[label]:,}"]
-            for label, name in enumerate(names)
-        ],
-    )
-
-
-def trials_table(trials: pd.DataFrame) -> Table:
-    return Table(
-        "Every trial, in the order in which they ran",
-        [
-            *("Trial", "Bracket", "Round", "Units", "Learning rate", "Planned epochs"),
-            *("Best epoch", "Validation accuracy", "Validation loss"),
-        ],
-        [
-            [
-                *(f"{row.trial:g}", f"{row.bracket:g}", f"{row.round:g}", f"{row.units:g}"),
-                *(f"{row.learning_rate:g}", f"{row.first_epoch:g} to {row.last_epoch:g}"),
-                *(f"{row.best_epoch:g}", percent(row.val_accuracy), decimals(row.val_loss)),
-            ]
-            for row in trials.itertuples()
-        ],
-        tall=True,
-    )
-
-
-def trials_figure(trials: pd.DataFrame, chosen: int) -> plt.Figure:
-    """Validation accuracy of every trial by its units, coloured by its learning rate.
-
-    Args:
-        chosen: the number of the trial whose hyperparameters were taken.
-    """
-    figure, axes = plt.subplots(figsize=(9, 4.2))
-    rates = sorted(trials["learning_rate"].unique())
-    for rate, marker in zip(rates, "osD^vPX*" * len(rates), strict=False):
-        of_rate = trials[trials["learning_rate"] == rate]
-        axes.scatter(
-            of_rate["units"],
-            100 * of_rate["val_accuracy"],
-            marker=marker,
-            s=45,
-            alpha=0.85,
-            label=f"{rate:g}",
-        )
-    best = trials[trials["trial"] == chosen]
-    axes.scatter(
-        best["units"],
-        100 * best["val_accuracy"],
-        s=220,
-        facecolors="none",
-        edgecolors="black",
-        lw=1.5,
-        label="chosen",
-    )
-    axes.set(xlabel="units of the first dense layer", ylabel="validation accuracy (%)")
-    axes.set_title("The tuner's trials")
-    figure.legend(title="learning rate", loc="outside right upper")
-    return figure
-
-
-def tuning_table(tune: dict[str, float]) -> Table:
-    study = published.HYPERPARAMETERS
-    return Table(
-        "LeNet-5's hyperparameters",
-        ["Hyperparameter", "The study", "This run"],
-        [
-            [name, f"{study[key]:g}", f"{tune[key]:g}"]
-            for name, key in (("units", "units"), ("learning rate", "learning_rate"))
-        ],
-    )
-
-
-def results_table(results: pd.DataFrame) -> Table:
-    columns = [
-        *("Model (recipe)", "Measure", "Accuracy, the study", "Accuracy, ours"),
-        *("Difference, points", "Loss, the study", "Loss, ours"),
-    ]
-    rows = []
-    for row in results.itertuples():
-        gap = 100 * (row.accuracy - row.study_accuracy)
-        rows.append(
-            [
-                *(f"{row.model} ({row.recipe})", row.measure),
-                stated_percent(row.study_accuracy),
-                percent(row.accuracy),
-                "" if pd.isna(gap) else f"{gap:+.2f}".replace("-", MINUS),
-                stated(row.study_loss),
-                decimals(row.loss),
-            ]
-        )
-    return Table("Every number of the study beside ours", columns, rows)
-
-
-def best_epoch_table(results: pd.DataFrame) -> Table:
-    return Table(
-        "The test set after the last epoch, and with the best epoch's weights",
-        [
-            *("Model (recipe)", "Measure", "Accuracy, last epoch", "Accuracy, best epoch"),
-            *("Loss, last epoch", "Loss, best epoch"),
-        ],
-        [
-            [
-                *(f"{row.model} ({row.recipe})", row.measure),
-                *(percent(row.accuracy), percent(row.best_epoch_accuracy)),
-                *(decimals(row.loss), decimals(row.best_epoch_loss)),
-            ]
-            for row in results.dropna(subset="best_epoch_accuracy").itertuples()
-        ],
-    )
-
-
-def overfitting_table(overfitting: pd.DataFrame) -> Table:
-    return Table(
-        "From which epoch each model overfits",
-        ["Model (recipe)", "Lowest validation loss in epoch", "The study sees it from epoch"],
-        [
-            [f"{row.model} ({row.recipe})", row.ours, row.study]
-            for row in overfitting.itertuples(index=False)
-        ],
-    )
-
-
-def confusion(
-    title: str, guesses: np.ndarray, labels: np.ndarray, names: tuple[str, ...]
-) -> Confusion:
-    """How often each class was taken for each. `guesses`, `labels`: (n_test,)."""
-    counts = np.zeros((len(names), len(names)), int)
-    np.add.at(counts, (labels, guesses), 1)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    wrong = counts - np.diag(counts.diagonal())
-    actual, guess = np.unravel_index(wrong.argmax(), wrong.shape)
-    most_frequent = (
-        f"Most frequent confusion: {names[actual]} taken for {names[guess]}, "
-        f"{counted(wrong.max(), 'image')}."
-        if wrong.any()
-        else "Every image is right."
-    )
-    return Confusion(title, counts.tolist(), shares.round(2).tolist(), most_frequent)
-
-
-def per_class_table(per_class: pd.DataFrame, titles: dict[str, str]) -> Table:
-    return Table(
-        "Precision, recall and F1 on the test set",
-        ["Classifier", "Class", "Precision", "Recall", "F1"],
-        [
-            [
-                *(titles[row.classifier], row[2]),
-                *(percent(row.precision), percent(row.recall), percent(row.f1)),
-            ]
-            for row in per_class[["classifier", "class", "precision", "recall", "f1"]].itertuples()
-        ],
-        tall=True,
-    )
-
-
-def mcnemar_table(mcnemar: pd.DataFrame, titles: dict[str, str]) -> Table:
-    """With a verdict: Bonferroni's bound, so that the more pairs are tested the more it takes."""
-    rows = []
-    for test in mcnemar.itertuples():
-        better = test.first if test.only_first_right > test.only_second_right else test.second
-        told_apart = test.p_value < SIGNIFICANT / len(mcnemar)
-        rows.append(
-            [
-                *(titles[test.first], titles[test.second]),
-                *(f"{test.only_first_right:,}", f"{test.only_second_right:,}"),
-                f"{test.p_value:.2g}" if test.p_value >= 1e-99 else "< 1e-99",
-                titles[better] if told_apart else "not told apart",
-            ]
-        )
-    return Table(
-        "McNemar's exact test, each pair",
-        ["First", "Second", "Only the first right", "Only the second right", "p", "Better"],
-        rows,
-    )
-
-
-def misclassified_table(misclassified: pd.DataFrame, titles: dict[str, str]) -> Table:
-    """The images that no classifier gets right, by their place in the test set from 0."""
-    return Table(
-        f"The {counted(len(misclassified), 'test image')} that no classifier gets right",
-        ["Index", "Actual", *(titles[classifier] for classifier in misclassified.columns[2:])],
-        misclassified.astype(str).to_numpy().tolist(),
-        tall=True,
-    )
-
-
-def misclassified_pictures(misclassified: pd.DataFrame) -> list[tuple[str, Picture]]:
-    """Caption and picture of each of them, cut out of the sheet that `export` wrote."""
+    order = list(CAPTIONS)
     found = []
-    with Image.open(need(MISCLASSIFIED / "images.png", "export")) as sheet:
-        columns = sheet.width // SIDE
-        for number, row in enumerate(misclassified.itertuples(index=False)):
-            left, top = SIDE * (number % columns), SIDE * (number // columns)
-            image = sheet.crop((left, top, left + SIDE, top + SIDE))
-            (guess, votes), *_ = Counter(row[2:]).most_common(1)
-            if votes == len(row[2:]):
-                taken_for = f"all say {guess}"
-            elif 2 * votes > len(row[2:]):
-                taken_for = f"mostly {guess}"
-            else:
-                taken_for = f"taken for {' or '.join(dict.fromkeys(row[2:]))}"
-            found.append((f"{row[0]}: {row[1]}; {taken_for}", data_uri(image)))
+    for path in sorted(
+        need(inputs.FIGURES, "eda").glob("*.png"),
+        key=lambda path: (order.index(path.stem) if path.stem in order else len(order), path.stem),
+    ):
+        if path.stem not in IN_A_TABLE:
+            caption = CAPTIONS.get(path.stem, path.stem.replace("_", " ").capitalize())
+            file = io.BytesIO()
+            with Image.open(path) as image:
+                colors = image.convert("RGB").quantize(PICTURE_COLORS, dither=Image.Dither.NONE)
+                colors.save(file, "PNG", optimize=True)
+                uri = f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"
+                found.append(Picture(uri, *image.size, caption))
     return found
 
 
-def misclassified_in_words(misclassified: pd.DataFrame) -> str:
-    by_class = misclassified["actual"].value_counts()
-    most = list(by_class.index[by_class == by_class.max()])
-    if not most:
-        return "There is none: every image is classified correctly by one model at least."
-    return (
-        f"{counted(len(misclassified), 'test image')}, most often of the class "
-        f"{' or '.join(most)} ({by_class.max():,})."
-    )
-
-
-def times_table(run: dict[str, Any]) -> Table:
-    """How long each stage of the repository's own run took."""
-    total = sum(run["seconds"].values())
-    rows = [
-        [stage, f"{seconds / 60:.1f}", f"{100 * seconds / total:.1f}{PERCENT}"]
-        for stage, seconds in run["seconds"].items()
+def picture_of_the_result(
+    results: pd.DataFrame, classifiers: pd.DataFrame
+) -> tuple[list[Dot], list[tuple[float, str]]]:
+    """Every test accuracy, the best first, and the ticks of the axis."""
+    shown = [(row, called(row["model"])) for row in story.scores(results).values()]
+    shown = [
+        (row, f"{title}, mean of the folds" if row["measure"] == story.MEAN else title)
+        for row, title in shown
     ]
-    return Table(
-        f"Minutes of each stage: {total / 3600:.1f} hours in all",
-        ["Stage", "Minutes", "Share"],
-        rows,
-        tall=True,
-    )
+    together = classifiers[
+        classifiers["classifier"].str.endswith("-folds")
+        | classifiers["classifier"].str.startswith("all-")
+    ]
+    shown += [(row, called(row["title"])) for _, row in together.iterrows()]
+    shown.sort(key=lambda item: -item[0]["accuracy"])
 
+    folds = results[results["measure"].str.startswith("fold ")]
+    theirs = results["study_accuracy"].dropna()
+    lowest = min([row["accuracy"] for row, _ in shown] + [*theirs, *folds["accuracy"]])
+    highest = max([row["accuracy"] for row, _ in shown] + [*theirs, *folds["accuracy"]])
+    scale = charts.Scale(max(0.0, lowest - 0.02), min(1.0, highest + 0.02), 0, 100)
 
-def lenet_parameters(units: int) -> int:
-    """How many numbers LeNet-5 learns: two convolutions and three dense layers, with biases."""
-    convolutions = 32 * (5 * 5 * 1 + 1) + 48 * (5 * 5 * 32 + 1)
-    return convolutions + units * (5 * 5 * 48 + 1) + 84 * (units + 1) + 10 * (84 + 1)
-
-
-def models_table(settings: Params, tune: dict[str, float]) -> Table:
-    """What was trained, and how."""
-    rows = []
-    for name, recipe in settings.lenet.items():
-        units = tune["units"] if recipe.units == "tuned" else recipe.units
-        rate = tune["learning_rate"] if recipe.learning_rate == "tuned" else recipe.learning_rate
-        rows.append(
-            [
-                *("LeNet-5", name, "the image, 28x28, scaled to 0-1"),
-                f"all {lenet_parameters(units):,} parameters, with {units:,} units",
-                *(f"{rate:g}", f"{recipe.epochs}", f"{recipe.batch_size}"),
-                f"{len(settings.cv.folds)} folds",
-            ]
-        )
-    for model, backbone, title in (("resnet", "resnet50", "ResNet50"), ("vgg", "vgg16", "VGG16")):
-        for name, recipe in getattr(settings, model).items():
-            frozen = getattr(settings.backbone, backbone)
-            features = getattr(settings.features, backbone)[name]
-            scaled = "scaled to 0-1" if features.preprocessing == "unit" else "as for ImageNet"
-            pooled = ", average" if features.pooling == "avg" else ""
-            rows.append(
-                [
-                    *(f"{title}, frozen", name),
-                    f"{frozen.layer}{pooled}, {frozen.weights} weights, of "
-                    f"{features.input_size}x{features.input_size}, {scaled}",
-                    f"a head: {recipe.dense_layers} x {recipe.dense_units:,} units",
-                    *(f"{recipe.learning_rate:g}", f"{recipe.epochs}", f"{recipe.batch_size}"),
-                    f"the last {stated_percent(recipe.validation_split)}",
-                ]
+    dots = []
+    for row, title in shown:
+        is_mean = row.get("measure") == story.MEAN
+        of_folds = folds.loc[folds["model"] == row["model"], "accuracy"] if is_mean else []
+        study_accuracy = row.get("study_accuracy", float("nan"))
+        known = not pd.isna(study_accuracy)
+        bounded = not pd.isna(row["low"])
+        dots.append(
+            Dot(
+                title,
+                formats.percent(row["accuracy"]),
+                formats.interval(row["low"], row["high"]),
+                formats.percent(study_accuracy) if known else "",
+                formats.points(row["accuracy"] - study_accuracy) if known else "",
+                scale(row["accuracy"]),
+                scale(row["low"]) if bounded else None,
+                scale(row["high"]) if bounded else None,
+                [scale(value) for value in of_folds],
+                scale(study_accuracy) if known else None,
             )
-    columns = [
-        *("Model", "Recipe", "Input", "Trained", "Learning rate", "Epochs", "Batch"),
-        "Validated on",
-    ]
-    return Table("What was trained, and how", columns, rows, words=True)
+        )
+    marks = charts.ticks(scale.low, scale.high, 6)
+    return dots, [(scale(value), f"{100 * value:.0f}") for value in marks]
+
+
+def all_curves(models: list[Model]) -> list[Curves]:
+    """The curves of all models, on the same scales."""
+    columns = {"accuracy": ["accuracy", "val_accuracy"], "loss": ["loss", "val_loss"]}
+    frames = [one.curves for model in models for one in model.runs]
+    limits = {
+        measure: charts.rounded(
+            0 if measure == "loss" else min(frame[names].min(axis=None) for frame in frames),
+            max(frame[names].max(axis=None) for frame in frames),
+        )
+        for measure, names in columns.items()
+    }
+    found = []
+    for model in models:
+        title = called(model.title)
+        drawn = [
+            charts.learning_curves(
+                [one.curves for one in model.runs],
+                [one.metrics["best_epoch"] for one in model.runs],
+                measure,
+                limits[measure],
+                f"{measure.capitalize()} by epoch: {title}. The table below has its numbers.",
+            )
+            for measure in columns
+        ]
+        epochs = len(model.runs[0].curves)
+        found.append(Curves(title, *drawn, epochs, len(model.runs), tables.curves(model)))
+    return found
+
+
+def sections(with_study: bool, with_ablation: bool) -> dict[str, str]:
+    """Titles by id, of those that this run has."""
+    found = dict(SECTIONS)
+    if not with_study:
+        found["beside"] = "Every number"
+    if not with_ablation:
+        del found["ablation"]
+    return found
 
 
 def environment() -> jinja2.Environment:
     """Where the templates lie, and what they may use."""
     found = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=jinja2.select_autoescape(["html.j2"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    formats = (percent, stated_percent, decimals, stated, counted)
-    found.filters |= {function.__name__: function for function in formats}
+    functions = (formats.percent, formats.points, formats.loss, formats.counted, formats.listed)
+    found.filters |= {function.__name__: function for function in functions}
     return found
 
 
-def render(settings: Params, findings: Findings) -> str:
-    """The page.
+def facts(settings: Params, models: list[Model]) -> dict[str, Any]:
+    """All that the page is filled with, by the name that the template has for it.
 
     Raises:
-        InputError: a file of `clean`, `eda`, `tune` or `export` is not there.
+        InputError: a file is not there that a stage writes.
     """
     names = class_names(settings.data)
-    clean = read_json(need(CLEANING, "clean"))
-    tune = read_json(need(TUNING, "tune"))
-    trials = pd.read_csv(need(TRIALS, "tune"))
-    trials_picture = None
-    if len(trials):
-        file, figure = io.BytesIO(), trials_figure(trials, tune["trial"])
-        figure.savefig(file)
-        plt.close(figure)
-        trials_picture = picture(file)
-    misclassified = pd.read_csv(need(MISCLASSIFIED / "images.csv", "export"))
-    full_run = read_yaml(need(FULL_RUN))
-    return (
-        environment()
-        .get_template(TEMPLATE)
-        .render(
-            sections=SECTIONS,
-            headline=headline(findings.results, findings.labels),
-            notes=findings.notes,
-            result=picture(findings.result),
-            clean=clean,
-            duplicates=settings.clean.duplicates,
-            cleaning=cleaning_table(clean),
-            classes=classes_table(clean, findings.labels, names),
-            eda=eda_pictures(),
-            tune=tune,
-            settings=settings,
-            tuning=tuning_table(tune),
-            trials=trials_table(trials),
-            trials_picture=trials_picture,
-            curves=[(title, picture(path)) for title, path in findings.curves.items()],
-            results=results_table(findings.results),
-            best_epoch=best_epoch_table(findings.results),
-            overfitting=overfitting_table(findings.overfitting),
-            names=names,
-            confusions=[
-                confusion(findings.titles[name], guesses, findings.labels, names)
-                for name, guesses in findings.predicted.items()
-            ],
-            per_class=per_class_table(findings.per_class, findings.titles),
-            mcnemar=mcnemar_table(findings.mcnemar, findings.titles),
-            pairs=len(findings.mcnemar),
-            misclassified=misclassified_table(misclassified, findings.titles),
-            misclassified_in_words=misclassified_in_words(misclassified),
-            misclassified_pictures=misclassified_pictures(misclassified),
-            full_run=full_run,
-            times=times_table(full_run),
-            models=models_table(settings, tune),
-            params=yaml.safe_dump(
-                settings.model_dump(), sort_keys=False, default_flow_style=None, width=88
-            ),
-        )
+    with_study = study.is_its_data_set(settings.data)
+    classifiers = runs.classifiers(models)
+    of_classifiers = compared("classifiers")
+    titles = {row.classifier: called(row.title) for row in of_classifiers.itertuples()}
+    results, confusion, per_class = (
+        compared(name) for name in ("results", "confusion", "per_class")
     )
+    mcnemar, reliability = compared("mcnemar"), compared("reliability")
+    welch = compared("against_study") if with_study else None
+    clean = read_json(need(inputs.CLEANING, "clean"))
+    tune = read_json(need(inputs.TUNING, "tune"))
+    trials = read_table(inputs.TRIALS, "tune")
+    wrong = read_table(inputs.MISCLASSIFIED / "images.csv", "misclassified")
+    scored = story.scores(results)
+    dots, ticks = picture_of_the_result(results, of_classifiers)
+    ablation = pd.read_csv(inputs.ABLATION) if inputs.ABLATION.exists() else None
+    return {
+        "sections": sections(with_study, ablation is not None),
+        "settings": settings,
+        "names": names,
+        "with_study": with_study,
+        "recipes": list(dict.fromkeys(model.recipe for model in models)),
+        "lead": story.lead(of_classifiers, results, clean["test_rows"]),
+        "verdict": story.verdict(models, results, settings) if with_study else [],
+        "notes": study.notes(settings),
+        "dots": dots,
+        "ticks": ticks,
+        "changed": tables.settings_changed(models, settings),
+        "results": tables.results(results, welch),
+        "welch": [story.against_study(row) for _, row in welch.iterrows()] if with_study else [],
+        "why": [
+            (
+                called(model.title),
+                story.why(model, scored[model.network, model.recipe], settings, clean),
+            )
+            for model in models
+        ]
+        if with_study
+        else [],
+        "overfitting": tables.overfitting(compared("overfitting")),
+        "best_epochs": tables.best_epochs(results),
+        "ablation": None if ablation is None else tables.ablation(ablation),
+        "pairs": len(mcnemar),
+        "told_apart": story.told_apart(mcnemar),
+        "mcnemar": tables.mcnemar("McNemar's exact test, each pair", mcnemar, titles),
+        "alike": tables.not_told_apart(mcnemar, titles),
+        "confusions": errors.confusions(confusion, titles, names),
+        "per_class": [
+            tables.per_class(per_class, measure, titles, names)
+            for measure in ("f1", "recall", "precision")
+        ],
+        "wrong_in_words": errors.in_words(wrong),
+        "tiles": errors.tiles(wrong, inputs.MISCLASSIFIED / "images.png"),
+        "sheet": errors.data_uri(need(inputs.MISCLASSIFIED / "images.png", "misclassified")),
+        "guesses": Markup(errors.guesses(wrong, classifiers, names)),
+        "titles": titles,
+        "curves": all_curves(models),
+        "left": charts.LEFT,
+        "right": charts.RIGHT,
+        "width": charts.WIDTH,
+        "calibration": tables.calibration(of_classifiers, models),
+        "diagrams": [
+            (
+                title,
+                charts.reliability(
+                    reliability[reliability["classifier"] == name],
+                    f"Reliability of {title}. The table below has its numbers.",
+                ),
+            )
+            for name, title in titles.items()
+        ],
+        "reliability": tables.reliability(reliability, titles),
+        "tune": tune,
+        "hyperparameters": tables.hyperparameters(
+            read_yaml(need(inputs.HYPERPARAMETERS, "tune")), with_study
+        ),
+        "trials": tables.trials(trials),
+        "trials_chart": charts.trials(trials, tune["trial"], "Validation accuracy of the trials")
+        if len(trials)
+        else None,
+        "rates": charts.legend_of_trials(trials),
+        "clean": clean,
+        "cleaning": tables.cleaning(clean, with_study),
+        "classes": tables.classes(clean, confusion, names),
+        "eda": eda_pictures(),
+        "trainings": tables.trainings(models, settings),
+        "full_run": (full_run := read_yaml(need(inputs.FULL_RUN))),
+        "times": tables.times(full_run),
+        "packages": tables.packages(need(inputs.PACKAGES).read_text(encoding="utf-8")),
+        "params": yaml.safe_dump(
+            settings.model_dump(exclude_none=True), sort_keys=False, default_flow_style=None
+        ),
+    }
 
 
-def write(path: Path | str, settings: Params, findings: Findings) -> None:
-    """Write the page, in one piece and with line ends that do not depend on the machine."""
-    page = render(settings, findings)
-    with atomic_file(path) as unfinished:
+def main() -> None:
+    settings = params.load()
+    models = runs.load_all(settings)
+    templates = environment()
+    page = templates.get_template("page.html.j2").render(facts(settings, models))
+    with atomic_folder(CARDS) as folder:
+        cards.write(folder, settings, models, templates.get_template("card.md.j2"))
+    with atomic_file(PAGE) as unfinished:
         unfinished.write_text(page, encoding="utf-8", newline="\n")
+    size = PAGE.stat().st_size / 1e6
+    print(f"report: {PAGE}, {size:.2f} MB, and {len(models)} cards in {CARDS}")
+
+
+if __name__ == "__main__":
+    run(main)

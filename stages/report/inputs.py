@@ -1,0 +1,53 @@
+"""What the report reads. All of it lies in Git, so a clone without DVC's cache can write it."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from stages.cli import InputError
+
+CLEANING = Path("metrics/clean.json")
+HYPERPARAMETERS = Path("metrics/hyperparameters.yaml")
+TUNING = Path("metrics/tune.json")
+TRIALS = Path("plots/tune/trials.csv")
+COMPARISON = Path("plots/compare")
+FIGURES = Path("plots/eda")
+MISCLASSIFIED = Path("plots/misclassified")
+PACKAGES = Path("requirements.lock")
+# How long the run took that the repository holds; `python -m tools.times --save` writes it.
+FULL_RUN = Path("stages/report/full_run.yaml")
+# One change a row, from one recipe to another; whoever tries them out writes it. It may be missing.
+ABLATION = Path("stages/report/ablation.csv")
+
+
+def need(path: Path, stage: str | None = None) -> Path:
+    """`path`, which is there.
+
+    Args:
+        stage: that writes it; without one, it lies in Git.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if not path.exists():
+        way = f"`dvc repro` writes it, in the stage {stage}" if stage else "`git restore` it"
+        raise InputError(f"{path} is missing; {way}")
+    return path
+
+
+def read_table(path: Path, stage: str) -> pd.DataFrame:
+    """Read the CSV file at `path`. Only an empty cell is missing: a class may be called NA.
+
+    Raises:
+        InputError: it is not there.
+    """
+    return pd.read_csv(need(path, stage), keep_default_na=False, na_values=[""])
+
+
+def compared(name: str) -> pd.DataFrame:
+    """Read the table `name` that `compare` wrote.
+
+    Raises:
+        InputError: it is not there.
+    """
+    return read_table(COMPARISON / f"{name}.csv", "compare")
