@@ -24,7 +24,7 @@ def run(main: Callable[..., object], **arguments: type) -> None:
     give again byte by byte.
     """
     started = time.monotonic()
-    name = sys.modules["__main__"].__spec__.name
+    name = sys.modules["__main__"].__spec__.name.removesuffix(".__main__")
     parser = argparse.ArgumentParser(
         prog=f"python -m {name}", description=sys.modules["__main__"].__doc__
     )

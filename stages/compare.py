@@ -42,7 +42,8 @@ METRICS = "metrics/compare.json"
 CALIBRATION = "models/exported/calibration.json"
 OUTPUT = Path("plots/compare")
 SIGNIFICANT = 0.05
-# `make predict` warns where it is less sure than of all but one in so many validation images.
+# `make predict` warns where it is less sure than a fold is of all but this share of its validation
+# images.
 LEAST_SURE = 0.02
 LOSS_ACCURACY = ("loss", "accuracy")
 
@@ -57,7 +58,7 @@ def results_table(models: list[Model], with_study: bool) -> pd.DataFrame:
     """Every number of the study beside ours, and ours where the study has none.
 
     `best_epoch_*` is what the epoch with the lowest validation loss gives on the test set. `low`
-    and `high` bound the accuracy on 95 % of test sets of this size.
+    and `high` are the interval (95 %) of the accuracy on ever more images like these.
     """
     rows = []
 
@@ -102,9 +103,7 @@ def results_table(models: list[Model], with_study: bool) -> pd.DataFrame:
         else:
             (one,) = model.runs
             for measure, prefix in (("training", "train"), ("validation", "val")):
-                last = one.curves.iloc[-1]
-                column = "" if prefix == "train" else "val_"
-                loss, accuracy = last[f"{column}loss"], last[f"{column}accuracy"]
+                loss, accuracy = (one.metrics[f"{prefix}_{kind}"] for kind in LOSS_ACCURACY)
                 add(model, f"last epoch, {measure}", loss, accuracy)
             add_test(model, "test", one)
     return pd.DataFrame(rows)

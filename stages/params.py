@@ -54,6 +54,12 @@ def _ten_different(names: list[str]) -> list[str]:
     return names
 
 
+def _no_ensemble(name: str) -> str:
+    if name.endswith(("-folds", "-weighted")):
+        raise ValueError("must not end in -folds or -weighted, as the ensembles' names do")
+    return name
+
+
 Rate = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, le=1)]
 Fraction = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=65536)]
@@ -61,8 +67,8 @@ Decay = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, lt=1)]
 Precision = Literal["mixed_bfloat16", "mixed_float16"]
 BackboneName = Literal["resnet50", "vgg16"]
 BACKBONE_OF = {"resnet": "resnet50", "vgg": "vgg16"}
-# The names become parts of stages' and files' names.
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+# The names become parts of stages' and files' names, and of metrics' with _ for each -.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$"), AfterValidator(_no_ensemble)]
 
 
 class Section(BaseModel):

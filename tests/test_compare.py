@@ -1,5 +1,7 @@
 """The statistics of the comparison, against figures worked out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -136,6 +138,9 @@ def test_an_ensemble_is_weighted_on_images_that_no_member_was_trained_on():
     head = Model("vgg", "a", "VGG16", [run(truth, [2, 3])])
     assert list(runs.ensemble_weights([folds, head])) == [0, 1]
     assert list(runs.ensemble_weights([head, folds])) == [1, 0]
+    # The test images have no say.
+    other = [replace(one, test=Predictions(off, np.array(labels))) for one in head.runs]
+    assert list(runs.ensemble_weights([folds, replace(head, runs=other)])) == [0, 1]
     pair = [head.runs[0].test, folds.runs[0].test]
     assert np.array_equal(runs.together(pair, [1, 0]).probabilities, pair[0].probabilities)
 
@@ -168,6 +173,8 @@ def test_predictions_are_calibrated_on_validation_images_alone():
     sure_of_itself = trained(one_hot([0, 1]).tolist(), validation=validation)
     model = Model("lenet", "any", "LeNet-5", [sure_of_itself])
     found = compare.calibration(model)
+    wrong = replace(sure_of_itself, test=Predictions(one_hot([1, 0]), np.array([0, 1])))
+    assert compare.calibration(replace(model, runs=[wrong])) == found
     assert found["temperature"] > 2
     largest = validation.at(found["temperature"]).probabilities.max()
     assert largest == pytest.approx(0.8, abs=0.02)

@@ -99,7 +99,8 @@ def test_a_second_run_gives_the_same_bytes(scratch):
 @pytest.mark.long
 def test_a_second_run_from_nothing_gives_the_same_hashes(finished, tmp_path):
     second = tmp_path / "a folder of another name"
-    demo.copy_project(second, demo.CHANGES)
+    demo.copy_project(second)
+    demo.make_small(second)
     repro(second, "--no-run-cache", "--force")
     locks = [(folder / "dvc.lock").read_text() for folder in (finished, second)]
     assert locks[0] == locks[1]

@@ -119,7 +119,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class TestEvaluate:
-    test = random_predictions(100, seed=5)
+    test = evaluation.in_half_precision(random_predictions(100, seed=5))
     best = random_predictions(100, seed=6)
     output = Path("metrics/lenet/study-1")
 
@@ -129,16 +129,19 @@ class TestEvaluate:
             return self.best.probabilities
 
         sentence = evaluation.evaluate(trained, self.output, test, best_probabilities)
-        assert sentence.startswith(f"test accuracy {test.accuracy:.2%}, loss {test.loss:.4f} (")
+        kept = evaluation.in_half_precision(test)
+        assert sentence.startswith(f"test accuracy {kept.accuracy:.2%}, loss {kept.loss:.4f} (")
         return read_json(self.output / "metrics.json")
 
     def test_every_number_is_that_of_its_name(self, trained):
         found = self.evaluate(trained, self.test)
         with np.load(trained / "validation.npz") as arrays:
             validation = Predictions(arrays["probabilities"], arrays["labels"])
+        validation = evaluation.in_half_precision(validation)
         temperature = evaluation.best_temperature(validation)
         calibrated = self.test.at(temperature)
         of_best = Predictions(self.best.probabilities, self.test.labels)
+        of_best = evaluation.in_half_precision(of_best)
         assert found == {
             "train_accuracy": 0.7,
             "train_loss": 1.0,
@@ -178,6 +181,15 @@ class TestEvaluate:
             np.testing.assert_array_equal(run.validation.probabilities, half)
             np.testing.assert_array_equal(run.validation.labels, arrays["labels"])
         assert list(run.validation_rows) == list(range(700, 1000))
+
+    def test_a_number_is_that_of_the_probabilities_that_are_kept(self, trained):
+        """Two classes that are one in half precision: the first of them counts, here and later."""
+        close = np.full((100, 10), 0.05)
+        close[:, 3], close[:, 7] = 0.30001, 0.30002
+        metrics = self.evaluate(trained, Predictions(close, np.full(100, 7, np.uint8)))
+        kept = evaluation.load("lenet/study-1").test
+        assert kept.accuracy == metrics["test_accuracy"] == 0
+        assert kept.loss == pytest.approx(metrics["test_loss"], abs=1e-12)
 
     def test_the_test_images_do_not_move_the_temperature(self, trained):
         first = self.evaluate(trained, self.test)

@@ -12,7 +12,7 @@ from stages import params
 from stages.cli import InputError
 from tests.helpers import message_of, run_stage
 from tests.imports import ROOT
-from tools.demo import CHANGES, STUDY_ALONE, set_params
+from tools.demo import keep_the_study, make_small, set_params
 
 SUM = f"sha256:{hashlib.sha256().hexdigest()}"
 NAMES = [f"class {label}" for label in range(10)]
@@ -58,7 +58,7 @@ OPTIONAL = {
 def path(tmp_path: Path) -> Path:
     """The project's params, with one recipe of each kind."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
-    set_params(tmp_path, STUDY_ALONE)
+    keep_the_study(tmp_path)
     return tmp_path / "params.yaml"
 
 
@@ -120,7 +120,7 @@ def test_an_optional_key_means_nothing_by_itself():
 
 def test_the_demos_params_are_valid(path):
     shutil.copy(ROOT / "params.yaml", path)
-    set_params(path.parent, CHANGES)
+    make_small(path.parent)
     assert params.load(path).data.source == "sample"
 
 
@@ -265,8 +265,13 @@ def test_a_bad_value_is_named_with_what_it_may_be(path, key, value, may_be):
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        ("vgg.Ours", "vgg.Ours is 'Ours': must match pattern '^[a-z0-9][a-z0-9_-]*$'"),
-        ("vgg.a.b", "vgg.a.b is 'a.b': must match pattern '^[a-z0-9][a-z0-9_-]*$'"),
+        ("vgg.Ours", "vgg.Ours is 'Ours': must match pattern '^[a-z0-9][a-z0-9-]*$'"),
+        ("vgg.a.b", "vgg.a.b is 'a.b': must match pattern '^[a-z0-9][a-z0-9-]*$'"),
+        (
+            "vgg.a-folds",
+            "vgg.a-folds is 'a-folds': must not end in -folds or -weighted, as the ensembles' "
+            "names do",
+        ),
         ("backbone.vgg19", "backbone.vgg19 is 'vgg19': must be 'resnet50' or 'vgg16'"),
     ],
 )

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -326,7 +327,7 @@ class TestRefusals:
         "name", ["models/vgg/other", "models/lenet/study-6", "models/exported/6.keras"]
     )
     def test_a_missing_model_of_nobody(self, name):
-        expected = f"{name} is missing; correct its name, as in models/vgg/study"
+        expected = f"{name} is missing; correct its name, as in models/lenet/study-1"
         assert self.refusal(Path(name)) == expected
 
     def test_a_folder_without_models(self):
@@ -557,13 +558,23 @@ class TestAnswers:
         of_it = Predictions(probabilities_of(model, *pictures), np.empty(0))
         self.assert_tells(capsys.readouterr().out, of_it.at(2.5).probabilities, pictures)
 
-    def test_without_a_name_the_exported_models_answer(self, pictures, model, calibrated, capsys):
+    def test_without_a_name_the_exported_models_answer(self, pictures, calibrated, project, capsys):
         Path("models").mkdir()
-        folder = calibrated(1, 0).rename("models/exported")
+        as_folder = calibrated(1, 0)
+        shutil.copytree(as_folder, "models/exported")
+        # DVC leaves it there when there are fewer folds.
+        shutil.copy(as_folder / "1.keras", "models/exported/3.keras")
+        set_params(project, {"cv.folds": [1, 2]})
         predict.main(pictures)
         by_default = capsys.readouterr().out
-        predict.main(pictures, folder)
+        predict.main(pictures, as_folder)
         assert capsys.readouterr().out == by_default
+
+    def test_an_exported_model_that_is_missing_is_named(self, pictures, calibrated, project):
+        Path("models").mkdir()
+        calibrated(1, 0).rename("models/exported")
+        message = message_of(predict.main, pictures)
+        assert message.startswith("models/exported/3.keras is missing; `git restore")
 
     def test_a_trainings_folder_answers_by_its_model(self, pictures, models, capsys):
         folder = Path("models/lenet/study-1")

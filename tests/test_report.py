@@ -278,13 +278,13 @@ def test_welchs_test_in_words(one):
 
 def test_on_another_data_set_the_study_is_not_there(one, tmp_path):
     folder = copy_inputs(one.folder, tmp_path / "own")
-    names = [*(f"kind <{label}>" for label in range(9)), "NA"]
+    names = [*map(str, range(8)), "kind <8>", "NA"]
     set_params(folder, {"data.source": "csv", "data.classes": names})
     own = made(folder)
     # Recipes are called so, in the params and in the names of stages.
     text = re.sub(r"<(script|style|pre).*?</\1>", "", own.page, flags=re.DOTALL)
     assert "study" not in re.sub(r"<[^>]+>|\w+@\S+", " ", text).lower()
-    assert "kind &lt;3&gt;" in own.page
+    assert "kind &lt;8&gt;" in own.page
     assert "NA" in own.facts["names"]
     assert Reader(own.page).open == []
 

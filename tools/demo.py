@@ -24,17 +24,14 @@ COMMIT = [
     *("commit", "--quiet", "--no-verify", "--message", "The demo's run"),
 ]
 
-REMOVED = object()  # in place of a value: the key goes
-
-STUDY_ALONE = {
-    "lenet.improved": REMOVED,
-    "features.resnet50-improved": REMOVED,
-    "features.vgg16-improved": REMOVED,
-    "resnet.improved": REMOVED,
-    "vgg.improved": REMOVED,
-    "export.recipe": "study",
+# What the demo keeps of the sections that hold recipes.
+KEPT = {
+    "lenet": ["study"],
+    "features": ["resnet50-study", "vgg16-study"],
+    "resnet": ["study"],
+    "vgg": ["study"],
 }
-CHANGES = STUDY_ALONE | {
+CHANGES = {
     "data.source": "sample",
     "tune.units": {"min": 32, "max": 256, "step": 8},
     "tune.learning_rate": [0.001, 0.0001],
@@ -56,13 +53,10 @@ CHANGES = STUDY_ALONE | {
 }
 
 
-def copy_project(
-    folder: Path, changes: dict[str, Any] | None = None, results: bool = False
-) -> None:
+def copy_project(folder: Path, results: bool = False) -> None:
     """Make `folder` a fresh repository of the project, without a commit, on the branch `main`.
 
     Args:
-        changes: new values for params, by their dotted name.
         results: with what stages wrote, as far as it is in Git.
     """
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -74,12 +68,28 @@ def copy_project(
     git(folder, "init", "--quiet", "--initial-branch=main")
     # Not a cache that the user's own configuration shares among projects.
     dvc(folder, "cache", "dir", "--quiet", "--local", ".dvc/cache")
-    if changes:
-        set_params(folder, changes)
+
+
+def keep_the_study(folder: Path) -> None:
+    """Take all recipes but the study's, and a data set of one's own, out of the params."""
+    path = folder / "params.yaml"
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for section, names in KEPT.items():
+        params[section] = {name: params[section][name] for name in names}
+    for key in ("idx", "classes"):
+        params["data"].pop(key, None)
+    params["export"]["recipe"] = "study"
+    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+
+def make_small(folder: Path) -> None:
+    """Give the project in `folder` the demo's params."""
+    keep_the_study(folder)
+    set_params(folder, CHANGES)
 
 
 def set_params(folder: Path, changes: dict[str, Any]) -> None:
-    """Change params of the project in `folder`, by their dotted name, or take them out."""
+    """Change params of the project in `folder`, by their dotted name."""
     path = folder / "params.yaml"
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
     for name, value in changes.items():
@@ -87,10 +97,7 @@ def set_params(folder: Path, changes: dict[str, Any]) -> None:
         *parents, key = name.split(".")
         for parent in parents:
             section = section[parent]
-        if value is REMOVED:
-            del section[key]
-        else:
-            section[key] = value
+        section[key] = value
     path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
 
 
@@ -117,7 +124,8 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
     elif folder.exists():
         sys.exit(f"demo: error: {folder} is there already; name a folder that is not")
-    copy_project(folder, CHANGES)
+    copy_project(folder)
+    make_small(folder)
     finished = dvc(folder, "repro", check=False)
     if finished.returncode:
         sys.exit(finished.returncode)

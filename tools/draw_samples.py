@@ -1,6 +1,6 @@
 """Draw the README's sample pictures: an ankle boot on a light background, a trouser on a dark one.
 
-`python -m docs.draw` writes them again, from the repository's root.
+`python -m tools.draw_samples` writes them again, from the repository's root.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """What `dvc repro` would run, and about how long that took last time: `python -m tools.plan`.
 
-A stage whose results are in DVC's run cache is in the list too, but will take seconds.
+A stage is in the list too if DVC will find its results in the run cache, or its inputs unchanged.
 """
 
 import networkx
@@ -28,9 +28,9 @@ def main() -> None:
     seconds = anywhere()
     unknown = [stage for stage in stages if stage not in seconds]
     minutes = sum(seconds.get(stage, 0) for stage in stages) / 60
-    print(f"To run: {len(stages)} of {total} stages, {', '.join(stages)}.")
+    print(f"To run: at most {len(stages)} of {total} stages, {', '.join(stages)}.")
     print(
-        f"When they ran last they took {minutes:.0f} minutes"
+        f"When they ran last they took {minutes:.1f} minutes"
         + (f"; {len(unknown)} of them never ran." if unknown else ".")
     )
 

@@ -213,9 +213,17 @@ def files_of(path: Path) -> list[Path]:
 def model_files(path: Path, settings: Params) -> list[Path]:
     """The model `path`; or that of a training in the folder `path`; or all models in it, by name.
 
+    Of the exported ones those of the folds that the params have: DVC leaves others where they are.
+
     Raises:
-        InputError: there is none.
+        InputError: there is none, or an exported one is missing.
     """
+    if os.path.isdir(path) and os.path.relpath(path) == str(MODELS):
+        found = [path / f"{fold}.keras" for fold in settings.cv.folds]
+        for file in found:
+            if not file.exists():
+                raise InputError(f"{file} is missing; {_way_to(file, settings)}")
+        return found
     if not os.path.isdir(path):
         found, lack = [path], "is missing"
     elif (path / "model.keras").exists():
@@ -251,7 +259,7 @@ def _way_to(path: Path, settings: Params) -> str:
             f"`git restore {MODELS}` brings back what Git has; `dvc repro export` makes it of "
             "LeNet-5's folds and trains those that are missing, which takes long"
         )
-    return f"correct its name, as in {next(reversed(trainings))}"
+    return f"correct its name, as in {next(iter(trainings))}"
 
 
 def check_model(path: Path) -> None:

@@ -8,6 +8,7 @@ rest.
 """
 
 import argparse
+from pathlib import Path
 
 import pandas as pd
 import yaml
@@ -19,7 +20,7 @@ from stages.report.inputs import FULL_RUN
 
 def here() -> dict[str, float]:
     """Seconds by stage, of what ran here last and is in `dvc.lock`."""
-    if not TIMES.exists():
+    if not (TIMES.exists() and Path("dvc.lock").exists()):
         return {}
     last = pd.read_csv(TIMES).drop_duplicates("stage", keep="last")
     last = last[last["stage"].isin(read_yaml("dvc.lock")["stages"])]

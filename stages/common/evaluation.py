@@ -103,6 +103,11 @@ class Run:
     test: Predictions
 
 
+def in_half_precision(predictions: Predictions) -> Predictions:
+    """As they are kept: whoever works a number out from the file gets the one beside it."""
+    return Predictions(predictions.probabilities.astype(np.float16), predictions.labels)
+
+
 def evaluate(
     trained: Path, output: Path, test: Predictions, best_epoch_probabilities: Callable
 ) -> str:
@@ -113,9 +118,12 @@ def evaluate(
         test: with the probabilities after the last epoch.
         best_epoch_probabilities: gives those with the weights in a file.
     """
-    best = Predictions(best_epoch_probabilities(trained / "best.weights.h5"), test.labels)
     arrays = load_arrays(trained / "validation.npz")
-    validation = Predictions(arrays["probabilities"], arrays["labels"])
+    validation = in_half_precision(Predictions(arrays["probabilities"], arrays["labels"]))
+    test = in_half_precision(test)
+    best = in_half_precision(
+        Predictions(best_epoch_probabilities(trained / "best.weights.h5"), test.labels)
+    )
     history = pd.read_csv(trained / "history.csv")
     training = read_json(trained / "training.json")
     last = history.iloc[-1]
@@ -144,10 +152,10 @@ def evaluate(
             shutil.copyfile(trained / name, folder / name)
         np.savez(
             folder / "predictions.npz",
-            validation_probabilities=validation.probabilities.astype(np.float16),
+            validation_probabilities=validation.probabilities,
             validation_labels=validation.labels,
             validation_rows=arrays["rows"],
-            test_probabilities=test.probabilities.astype(np.float16),
+            test_probabilities=test.probabilities,
             test_labels=test.labels,
         )
     return (

@@ -58,8 +58,8 @@ RANDOM = {"resnet": "ResNet50", "vgg": "VGG16"}
 
 
 def is_its_data_set(data: Data) -> bool:
-    """Whether the images are Fashion-MNIST's: names of one's own say that they are not."""
-    return data.classes is None
+    """Whether the images are Fashion-MNIST's: of other files, names of one's own say otherwise."""
+    return data.source in ("fashion_mnist", "sample") or data.classes is None
 
 
 def notes(settings: Params) -> list[str]:

@@ -248,7 +248,7 @@ def facts(settings: Params, models: list[Model]) -> dict[str, Any]:
     clean = read_json(need(inputs.CLEANING, "clean"))
     tune = read_json(need(inputs.TUNING, "tune"))
     trials = read_table(inputs.TRIALS, "tune")
-    wrong = read_table(inputs.MISCLASSIFIED / "images.csv", "misclassified")
+    wrong = inputs.misclassified()
     scored = story.scores(results)
     dots, ticks = picture_of_the_result(results, of_classifiers)
     ablation = pd.read_csv(inputs.ABLATION) if inputs.ABLATION.exists() else None

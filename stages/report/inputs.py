@@ -36,12 +36,23 @@ def need(path: Path, stage: str | None = None) -> Path:
 
 
 def read_table(path: Path, stage: str) -> pd.DataFrame:
-    """Read the CSV file at `path`. Only an empty cell is missing: a class may be called NA.
+    """Read the CSV file at `path`. Only an empty cell is missing: a class may be called NA, or 7.
 
     Raises:
         InputError: it is not there.
     """
-    return pd.read_csv(need(path, stage), keep_default_na=False, na_values=[""])
+    names = dict.fromkeys(("class", "actual", "predicted"), str)
+    return pd.read_csv(need(path, stage), keep_default_na=False, na_values=[""], dtype=names)
+
+
+def misclassified() -> pd.DataFrame:
+    """What each classifier took each image for that all get wrong: index, actual, a name each.
+
+    Raises:
+        InputError: it is not there.
+    """
+    path = need(MISCLASSIFIED / "images.csv", "misclassified")
+    return pd.read_csv(path, keep_default_na=False, dtype=str).astype({"index": int})
 
 
 def compared(name: str) -> pd.DataFrame:
