@@ -4,7 +4,7 @@ READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro demo predict times board test test-fast test-long lint format lock clean-work
+.PHONY: help setup repro demo predict times verify board test test-fast test-long lint format lock clean-work
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -33,6 +33,9 @@ predict: $(READY) ## what is on a picture: make predict IMAGE=picture.png, or a 
 
 times: $(READY) ## what DVC ran last here, when, and how long each stage took
 	@python -m tools.times
+
+verify: $(READY) ## run a stage again and compare every byte: make verify STAGE=resnet@study; without STAGE the demo, twice
+	@python -m tools.verify $(STAGE)
 
 board: $(READY) ## the curves of trainings while they run, in a browser, by TensorBoard
 	tensorboard --logdir .work/tensorboard

@@ -106,11 +106,21 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 def dvc(
-    folder: Path, *arguments: str, check: bool = True, **options: Any
+    folder: Path,
+    *arguments: str,
+    check: bool = True,
+    more: dict[str, str] | None = None,
+    **options: Any,
 ) -> subprocess.CompletedProcess:
-    """Run DVC in `folder` with this interpreter's own programs first on the path."""
+    """Run DVC in `folder` with this interpreter's own programs first on the path.
+
+    Args:
+        more: environment variables.
+        options: of `subprocess.run`.
+    """
     environment = {
         **os.environ,
+        **(more or {}),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "GIT_CEILING_DIRECTORIES": str(folder.parent),
     }
