@@ -157,13 +157,7 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(trained, tmp_path, m
     (tmp_path / "models").mkdir()
     (tmp_path / "models/pretrained").symlink_to(trained / "models/pretrained")
     monkeypatch.chdir(tmp_path)
-    for moment, epoch, done in [
-        ("after", 1, []),
-        ("before", 2, [1]),
-        ("after", 2, [1]),
-        ("after", 3, [2]),
-        (None, None, [3]),
-    ]:
+    for moment, epoch, done in [("before", 2, []), ("after", 3, [1]), (None, None, [3])]:
         with killed(moment, epoch):
             train("every")
         lines = capsys.readouterr().out.splitlines()
