@@ -1,5 +1,6 @@
 """Heads on frozen features: their layers, their statistics, an interruption, the evaluation."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,16 @@ def test_killed_and_started_again_it_ends_in_the_same_bytes(trained, tmp_path, m
         assert [line for line in lines if "going on" in line] == going_on
         assert Path("models/vgg/every").exists() == (moment is None)
     assert contents(tmp_path / "models/vgg") == contents(trained / "models/vgg")
+
+
+@pytest.mark.parametrize("share", [1e-17, 1 - 1e-16])
+def test_a_split_that_leaves_nothing_is_refused(trained, tmp_path, monkeypatch, share):
+    shutil.copy(trained / "params.yaml", tmp_path)
+    (tmp_path / "data").symlink_to(trained / "data")
+    monkeypatch.chdir(tmp_path)
+    set_params(tmp_path, {"vgg.every.validation_split": share})
+    message = message_of(train, "every")
+    assert message.startswith(f"params.yaml: vgg.every.validation_split is {share}, which leaves ")
 
 
 def test_its_folder_says_how_it_was_trained(trained, monkeypatch):

@@ -121,6 +121,13 @@ class TestNetwork:
         plain = without_augmentation(model).predict(x, verbose=0)
         np.testing.assert_allclose(model.predict(x, verbose=0), plain, atol=1e-6)
 
+    def test_erasing_blackens_a_rectangle_in_its_share_of_the_images(self):
+        white = np.ones((1_000, 28, 28, 1), np.float32)
+        seed_everything(0)
+        layer = lenet.build(16, erasing=0.3).get_layer("erasing")
+        darkened = np.asarray(layer(white, training=True)).min(axis=(1, 2, 3)) == 0
+        assert darkened.mean() == pytest.approx(0.3, abs=0.05)
+
 
 class TestCompile:
     def test_the_studys_recipe_is_plain_adam_and_cross_entropy(self):

@@ -3,7 +3,7 @@
     from stages.common.keras_setup import keras
 
 Environment variables decide which backend, device and threads do the work (KERAS_BACKEND,
-CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS, ...), with defaults for a CPU; no param does.
+CUDA_VISIBLE_DEVICES, TF_NUM_INTRAOP_THREADS, ...), with defaults for a CPU; no param does.
 TF_CPP_MIN_LOG_LEVEL=0 brings TensorFlow's own messages back.
 """
 

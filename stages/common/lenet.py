@@ -36,8 +36,10 @@ def build(
         share = shift / SIDE
         stack.append(layers.RandomTranslation(share, share, fill_mode="constant", name="shift"))
     if erasing:
+        # A single number would be the most of a share that is drawn anew for every image.
+        factor = (erasing, erasing)
         stack.append(
-            layers.RandomErasing(erasing, fill_value=0.0, value_range=(0, 1), name="erasing")
+            layers.RandomErasing(factor, fill_value=0.0, value_range=(0, 1), name="erasing")
         )
     for number, (filters, padding) in enumerate(((32, "same"), (48, "valid")), start=1):
         convolution = {"filters": filters, "kernel_size": 5, "padding": padding}

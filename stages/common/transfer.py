@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from stages import params
+from stages.cli import InputError
 from stages.common import backbone, resume, training, views
 from stages.common.files import atomic_folder, load_array
 from stages.common.images import CLASSES
@@ -108,6 +109,12 @@ def train_head(name: str, recipe_name: str) -> str:
     arrays, y = views.load(recipe.features, "train"), load_array(LABELS)
     training_images = int(len(y) * (1 - recipe.validation_split))
     training_rows, validation_rows = np.split(np.arange(len(y)), [training_images])
+    if not (len(training_rows) and len(validation_rows)):
+        raise InputError(
+            f"params.yaml: {name}.{recipe_name}.validation_split is {recipe.validation_split}, "
+            f"which leaves {len(training_rows)} of {len(y)} images to train with and "
+            f"{len(validation_rows)} to validate; both are needed"
+        )
 
     stage = f"{name}@{recipe_name}"
     identity = {"recipe": recipe.model_dump(), "seed": settings.seed}
