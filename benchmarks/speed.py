@@ -57,8 +57,7 @@ def vgg_head(pipeline: bool) -> tuple[int, Callable[[], None]]:
     if not pipeline:
         model.compile(keras.optimizers.Adam(), "categorical_crossentropy", metrics=["accuracy"])
         return len(x), lambda: model.fit(x, y, batch_size=64, verbose=0)
-    on_tensorflow = keras.config.backend() == "tensorflow"
-    training.compile_classifier(model, recipe, len(x), True if on_tensorflow else "auto")
+    training.compile_classifier(model, recipe, len(x), transfer.fuses(recipe))
     use_deterministic_operations()
     return len(x), pipelines_epoch(model, x, y)
 

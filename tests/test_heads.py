@@ -40,6 +40,14 @@ def recipe(**options) -> HeadRecipe:
     return HeadRecipe(**PLAIN, **options)
 
 
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="XLA is asked for there")
+@pytest.mark.parametrize("key", ["dropout", "input_dropout"])
+def test_xla_compiles_the_studys_heads_and_none_with_dropout(key):
+    """With dropout it was seven times as slow."""
+    assert transfer.fuses(recipe()) is True
+    assert transfer.fuses(recipe(**{key: 0.1})) == "auto"
+
+
 class TestHead:
     def test_without_options_it_has_the_studys_layers(self):
         settings = params.load(ROOT / "params.yaml")

@@ -404,9 +404,7 @@ class TestOneFold:
             if weights:
                 model.get_layer("lenet").load_weights(weights)
             found = on_encoded_images(model).predict(x, verbose=0)
-            expected = evaluation.in_half_precision(
-                evaluation.Predictions(found, y.argmax(axis=1))
-            )
+            expected = evaluation.in_half_precision(evaluation.Predictions(found, y.argmax(axis=1)))
             assert run.metrics[f"{key}_loss"] == pytest.approx(expected.loss, abs=1e-5)
             assert run.metrics[f"{key}_accuracy"] == expected.accuracy
             if not weights:
