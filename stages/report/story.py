@@ -15,6 +15,7 @@ LAST_LAYERS = {"resnet": "conv5_block3_out", "vgg": "block5_pool"}
 STUDYS_SIZE = 48  # stated for VGG16
 STUDYS_EPOCHS, STUDYS_BATCH = 30, 64
 SIGNIFICANT = 0.05
+MOST_OF_THE_WAY = 0.9  # of the epochs
 NOTABLE = 0.02
 
 Scores = dict[tuple[str, str], pd.Series]
@@ -33,7 +34,7 @@ EXTRAS = {
     "weight_decay": "weight decay of {:g}",
     "label_smoothing": "labels smoothed by {:g}",
     "schedule": "a learning rate that falls along a cosine",
-    "warmup_epochs": "{} epochs of warming up",
+    "warmup_epochs": "a warm-up (epochs: {})",
     "ema_momentum": "a moving average of the weights ({:g})",
     "precision": "{} arithmetic",
 }
@@ -77,11 +78,12 @@ def lead(classifiers: pd.DataFrame, results: pd.DataFrame, test_images: int) -> 
     ]
     rows = pd.DataFrame(scores(results).values())
     single = rows.loc[rows["accuracy"].idxmax()]
-    mean = ", mean of the folds" if single["measure"] == MEAN else ""
-    sentences.append(
-        f"The best single network is {called(single['model'])}, with "
-        f"{percent(single['accuracy'])}{mean}."
-    )
+    if single["model"] != best["title"]:
+        mean = ", mean of the folds" if single["measure"] == MEAN else ""
+        sentences.append(
+            f"The best single network is {called(single['model'])}, with "
+            f"{percent(single['accuracy'])}{mean}."
+        )
     if rows["study_accuracy"].notna().any():
         theirs = rows.loc[rows["study_accuracy"].idxmax()]
         mean = ", mean of the folds" if theirs["measure"] == MEAN else ""
@@ -108,7 +110,7 @@ def verdict(models: list[Model], results: pd.DataFrame, settings: Params) -> lis
             (head for head in ("resnet", "vgg") if (head, recipe) in found),
             key=lambda head: -found[head, recipe]["accuracy"],
         )
-        if heads and ("lenet", recipe) in found:
+        if heads and {("lenet", recipe), ("lenet", STUDY)} & set(found):
             paragraphs.append(
                 _at_the_studys_settings(heads, found)
                 if recipe == STUDY
@@ -136,7 +138,12 @@ def _at_the_studys_settings(heads: list[str], found: Scores) -> str:
 def _otherwise(
     recipe: str, heads: list[str], models: list[Model], found: Scores, settings: Params
 ) -> str:
-    """What a recipe of ours gives, and what of the frozen networks' settings it changes."""
+    """What a recipe of ours gives, and what of the frozen networks' settings it changes.
+
+    A recipe without a LeNet-5 is measured by that of the study's settings.
+    """
+    own = ("lenet", recipe) in found
+    lenet = found["lenet", recipe if own else STUDY]["accuracy"]
     gains = {
         network: found[network, recipe]["accuracy"] - found[network, STUDY]["accuracy"]
         for network in NAMES
@@ -145,18 +152,15 @@ def _otherwise(
     parts = [
         f"{NAMES[network]} {percent(found[network, recipe]['accuracy'])}"
         + (f" ({points(gains[network])} points)" if network in gains else "")
-        for network in [*heads, "lenet"]
+        for network in [*heads, *(["lenet"] if own else [])]
     ]
-    ahead = [
-        NAMES[head]
-        for head in heads
-        if found[head, recipe]["accuracy"] > found["lenet", recipe]["accuracy"]
-    ]
+    ahead = [NAMES[head] for head in heads if found[head, recipe]["accuracy"] > lenet]
+    name = "LeNet-5" if own else f"the study's LeNet-5 ({percent(lenet)} here)"
     sentences = [
         f"With the recipe {recipe}: {listed(parts)}.",
-        f"Frozen {listed(ahead)} {'is' if len(ahead) == 1 else 'are'} then ahead of LeNet-5."
+        f"Frozen {listed(ahead)} {'is' if len(ahead) == 1 else 'are'} then ahead of {name}."
         if ahead
-        else "LeNet-5 stays ahead.",
+        else f"{name[0].upper()}{name[1:]} stays ahead.",
     ]
     gaining = [head for head in heads if gains.get(head, 0) > NOTABLE]
     by_name = {(model.network, model.recipe): model for model in models}
@@ -306,7 +310,7 @@ def _fit(model: Model) -> list[str]:
             "The validation loss is lowest in the last epoch: it does not overfit, and more epochs "
             "might help."
         ]
-    if max(best) < epochs and train - validation > NOTABLE:
+    if max(best) <= MOST_OF_THE_WAY * epochs and train - validation > NOTABLE:
         first, last = f"{min(best):g}", f"{max(best):g}"
         return [
             f"It overfits: at the end {percent(train)} of the training images are right and "
