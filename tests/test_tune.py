@@ -65,6 +65,7 @@ def interrupt_after(trials: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_interrupted_search_goes_on_and_finds_the_same(searched, project, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         interrupt_after(3, patch)
