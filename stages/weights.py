@@ -65,40 +65,50 @@ def read_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np
         InputError: no HDF5 file; a layer or tensor is missing, or is no float32 of its shape.
     """
     try:
-        file = h5py.File(path)
-    except OSError as error:
-        raise InputError(f"{path} is no HDF5 file ({error}); fetch it again") from None
+        with h5py.File(path) as file:
+            return _tensors(path, file, shapes)
+    except InputError:
+        raise
+    except Exception as error:  # damaged files have made h5py raise nearly everything
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path} is no HDF5 file, or a damaged one ({reason}); fetch it again"
+        ) from None
+
+
+def _tensors(
+    path: Path, file: h5py.File, shapes: dict[str, tuple[int, ...]]
+) -> dict[str, np.ndarray]:
     names_by_layer: dict[str, list[str]] = {}
     for name in shapes:
         names_by_layer.setdefault(name.partition("/")[0], []).append(name)
     tensors = {}
-    with file:
-        for layer, names in names_by_layer.items():
-            if layer not in file:
+    for layer, names in names_by_layer.items():
+        if layer not in file:
+            raise InputError(
+                f"{path} has no layer {layer!r}. The layers that backbone.*.layer needs must "
+                "all be in the file: take the published file, or an earlier layer"
+            )
+        group = file[layer]
+        stored = group.attrs.get("weight_names", np.array([])).astype(str)
+        if len(stored) != len(names):
+            raise InputError(
+                f"{path} has {len(stored)} tensors in {layer!r}, where {len(names)} are "
+                f"expected ({', '.join(names)}); it belongs to another network: fetch it again"
+            )
+        for name, stored_name in zip(names, stored, strict=True):
+            tensor, shape = group.get(stored_name), shapes[name]
+            if not isinstance(tensor, h5py.Dataset):
                 raise InputError(
-                    f"{path} has no layer {layer!r}. The layers that backbone.*.layer needs must "
-                    "all be in the file: take the published file, or an earlier layer"
+                    f"{path} lists a tensor {str(stored_name)!r} in {layer!r} and does not "
+                    "have it; fetch it again"
                 )
-            group = file[layer]
-            stored = group.attrs.get("weight_names", np.array([])).astype(str)
-            if len(stored) != len(names):
+            if tensor.shape != shape or tensor.dtype != np.float32:
                 raise InputError(
-                    f"{path} has {len(stored)} tensors in {layer!r}, where {len(names)} are "
-                    f"expected ({', '.join(names)}); it belongs to another network: fetch it again"
+                    f"{path}: {name} is {tensor.dtype} {tensor.shape}, where float32 {shape} "
+                    "is expected; it belongs to another network: fetch it again"
                 )
-            for name, stored_name in zip(names, stored, strict=True):
-                tensor, shape = group.get(stored_name), shapes[name]
-                if not isinstance(tensor, h5py.Dataset):
-                    raise InputError(
-                        f"{path} lists a tensor {str(stored_name)!r} in {layer!r} and does not "
-                        "have it; fetch it again"
-                    )
-                if tensor.shape != shape or tensor.dtype != np.float32:
-                    raise InputError(
-                        f"{path}: {name} is {tensor.dtype} {tensor.shape}, where float32 {shape} "
-                        "is expected; it belongs to another network: fetch it again"
-                    )
-                tensors[name] = tensor[()]
+            tensors[name] = tensor[()]
     return tensors
 
 

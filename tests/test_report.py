@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
 
 from stages import compare, misclassified, params
 from stages.cli import InputError
@@ -526,3 +528,17 @@ def test_a_browser_shows_it_all_without_a_complaint(any_run, tmp_path):
     assert all(cell in found["read"] for cell in found["row"])
     numbers = [float(text.removeprefix("< ")) for text in found["sorted"]]
     assert numbers == sorted(numbers)
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium to open the page with")
+def test_axe_finds_nothing_that_bars_anybody(one):
+    """By axe-core's rules, which are those of WCAG: on a phone, and on a large dark screen."""
+    with sync_playwright() as engine:
+        browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for width, scheme in ((400, "light"), (1400, "dark")):
+            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            page.goto((one.folder / report.PAGE).as_uri())
+            found = Axe().run(page).response["violations"]
+            assert [(each["id"], each["help"]) for each in found] == []
+            page.close()
+        browser.close()

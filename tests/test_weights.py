@@ -101,14 +101,14 @@ class TestReadTensors:
         path = tmp_path / "weights.h5"
         path.write_bytes(content)
         message = message_of(weights.read_tensors, path, SHAPES)
-        assert message.startswith(f"{path} is no HDF5 file (")
+        assert message.startswith(f"{path} is no HDF5 file, or a damaged one (")
         assert reason in message
 
     def test_refuses_half_a_file(self, tmp_path):
         path = write_hdf5(tmp_path / "weights.h5", random_tensors())
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         message = message_of(weights.read_tensors, path, SHAPES)
-        assert message.startswith(f"{path} is no HDF5 file (")
+        assert message.startswith(f"{path} is no HDF5 file, or a damaged one (")
 
     def test_names_a_missing_layer(self, tmp_path):
         tensors = {name: tensor for name, tensor in random_tensors().items() if "conv1/" in name}

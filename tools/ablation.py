@@ -1,0 +1,142 @@
+"""From `study` to `improved`, one change a row: `python -m tools.ablation queue|collect`.
+
+`queue [NETWORK]` queues an experiment for each row of `tools/ablation.yaml` that has no experiment
+yet; `dvc queue start` runs them. `collect` writes what they came to: `stages/report/ablation.csv`,
+which the report shows, and `docs/ablation.md`.
+"""
+
+import argparse
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+from dvc.repo import Repo
+
+from stages.cli import InputError
+from stages.common.files import read_yaml
+from tools.demo import ROOT
+
+PLAN = ROOT / "tools" / "ablation.yaml"
+TABLE = ROOT / "stages" / "report" / "ablation.csv"
+PAGE = ROOT / "docs" / "ablation.md"
+METRICS = ["val_accuracy", "test_accuracy"]
+INTRODUCTION = """\
+# From `study` to `improved`, one change a row
+
+Each row keeps the changes of those above it, and is one experiment of DVC's: the command in its
+place below repeats it. LeNet-5 is trained on the first of its five folds here. What to take was
+chosen by validation accuracy alone; the test set's stands beside it. `tools/ablation.py` queues
+the experiments and writes this page from them.\
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    network: str
+    change: str
+    experiment: str  # its name, or HEAD where the commit itself has the result
+    metrics: str
+    arguments: list[str]  # of `dvc exp run`
+
+    @property
+    def command(self) -> str:
+        return shlex.join(["dvc", "exp", "run", *self.arguments])
+
+
+def rows() -> Iterator[Row]:
+    """What the plan holds, each row with the settings of those above it."""
+    for network, plan in read_yaml(PLAN).items():
+        short = re.match("[a-z]+", network.lower())[0]
+        settings: list[str] = []
+        for number, row in enumerate(plan["rows"]):
+            recipe = row.get("recipe")
+            settings += row.get("set", [])
+            flags = [] if recipe else [part for setting in settings for part in ("-S", setting)]
+            target, metrics = (
+                plan[key].replace("RECIPE", recipe or "study") for key in ("target", "metrics")
+            )
+            name = "HEAD" if recipe else f"{short}-{number}"
+            yield Row(network, row["change"], name, metrics, [*flags, target])
+
+
+def queue(network: str | None) -> None:
+    """Queue what no experiment has yet.
+
+    Raises:
+        InputError: no network of the plan has this name.
+    """
+    with Repo(str(ROOT)) as repo:
+        known = {name for names in repo.experiments.ls().values() for name, _ in names}
+        known |= {task["name"] for task in repo.experiments.celery_queue.status()}
+    chosen = [row for row in rows() if network in (None, row.network)]
+    if not chosen:
+        raise InputError(f"no {network!r} in {PLAN}; it has {', '.join(read_yaml(PLAN))}")
+    for row in chosen:
+        if row.experiment not in {"HEAD", *known}:
+            command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "-n", row.experiment]
+            subprocess.run([*command, *row.arguments], cwd=ROOT, check=True)
+
+
+def collect() -> pd.DataFrame:
+    """A row for each row of the plan.
+
+    Raises:
+        InputError: an experiment is missing, or did not come to its end.
+    """
+    found = []
+    with Repo(str(ROOT)) as repo:
+        for row in rows():
+            shown = repo.metrics.show(targets=[row.metrics], revs=[row.experiment])
+            content = shown.get(row.experiment, {}).get("data", {}).get(row.metrics, {}).get("data")
+            if not content:
+                raise InputError(
+                    f"the experiment {row.experiment} is missing or unfinished; "
+                    "`python -m tools.ablation queue` and `dvc queue start` run it"
+                )
+            numbers = {name: content[name] for name in METRICS}
+            found.append(
+                {"network": row.network, "change": row.change, **numbers, "command": row.command}
+            )
+    return pd.DataFrame(found)
+
+
+def page(frame: pd.DataFrame) -> str:
+    """`frame` in Markdown, a table for each network."""
+    parts = [INTRODUCTION]
+    for network, part in frame.groupby("network", sort=False):
+        parts += [f"## {network}", "| change | validation | test |\n| --- | ---: | ---: |"]
+        parts[-1] += "".join(
+            f"\n| {change} | {val:.2%} | {test:.2%} |"
+            for change, val, test in zip(
+                part["change"], part["val_accuracy"], part["test_accuracy"], strict=True
+            )
+        )
+        parts.append("```console\n" + "\n".join(f"$ {line}" for line in part["command"]) + "\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def main(action: str, network: str | None) -> None:
+    if action == "queue":
+        queue(network)
+        return
+    frame = collect()
+    frame.to_csv(TABLE, index=False)
+    PAGE.write_text(page(frame), encoding="utf-8")
+    print(
+        f"ablation: {len(frame)} rows in {TABLE.relative_to(ROOT)}; `dvc repro report` shows them"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tools.ablation", description=__doc__)
+    parser.add_argument("action", choices=["queue", "collect"])
+    parser.add_argument("network", nargs="?", metavar="NETWORK", help="as the plan names it")
+    arguments = parser.parse_args()
+    try:
+        main(arguments.action, arguments.network)
+    except InputError as error:
+        sys.exit(f"ablation: error: {error}")
