@@ -585,6 +585,17 @@ class TestAnswers:
         expected = probabilities_of(models / "1.keras", *pictures)
         self.assert_tells(capsys.readouterr().out, expected, pictures)
 
+    def test_a_training_goes_by_the_temperature_of_its_evaluation(self, pictures, models, capsys):
+        folder = Path("models/vgg/study")
+        folder.mkdir(parents=True)
+        (folder / "model.keras").symlink_to(models / "1.keras")
+        metrics = Path("metrics/vgg/study/metrics.json")
+        metrics.parent.mkdir(parents=True)
+        write_json(metrics, {"temperature": 3.0, "test_accuracy": 0.9})
+        predict.main([Path("pictures")], folder)
+        as_it_is = Predictions(probabilities_of(models / "1.keras", *pictures), np.empty(0))
+        self.assert_tells(capsys.readouterr().out, as_it_is.at(3).probabilities, pictures)
+
     def test_classes_go_by_the_params_names(self, project, pictures, model, capsys):
         set_params(project, {"data.classes": [f"digit {number}" for number in range(10)]})
         predict.main(pictures[:1], model)

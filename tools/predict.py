@@ -337,8 +337,17 @@ def load_model(path: Path) -> "keras.Model":
     return model
 
 
+def calibration_of(folder: Path) -> Path:
+    """The file that says how to read the models in `folder`: beside them, or its evaluation's."""
+    if os.path.relpath(folder.parent.parent) == "models":
+        return Path("metrics") / folder.parent.name / folder.name / "metrics.json"
+    return folder / CALIBRATION
+
+
 def load_calibration(path: Path) -> Calibration:
-    """What `compare` wrote; without the file probabilities stay as they are, and none is too small.
+    """What `compare` or an evaluation wrote; without the file probabilities stay as they are.
+
+    An evaluation gives no threshold: none is too small.
 
     Raises:
         InputError: it is damaged.
@@ -347,13 +356,14 @@ def load_calibration(path: Path) -> Calibration:
         return Calibration()
     content = read_json(path)
     try:
-        found = Calibration(float(content["temperature"]), float(content["threshold"]))
+        threshold = content["threshold"] if path.name == CALIBRATION else 0
+        found = Calibration(float(content["temperature"]), float(threshold))
         if not (0 < found.temperature < math.inf and 0 <= found.threshold <= 1):
             raise ValueError(content)
     except (KeyError, OverflowError, TypeError, ValueError):
         raise InputError(
             f"{path} gives no temperature above 0 and threshold in 0-1; `git restore {path}` "
-            "brings it back, or `dvc repro compare` writes it"
+            "brings it back, or `dvc repro` writes it"
         ) from None
     return found
 
@@ -475,7 +485,7 @@ def main(
     models = model_files(model, settings)
     for path in models:
         check_model(path)
-    calibration = load_calibration(models[0].parent / CALIBRATION)
+    calibration = load_calibration(calibration_of(models[0].parent))
     files, read_images, wrong = read_all(paths)
     if show and show.resolve() in [file.resolve() for file in files]:
         raise InputError(f"--show is {show}, one of the pictures; name another file")
