@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from stages import params
 from stages.cli import run
-from stages.common import lenet, resume
+from stages.common import board, lenet, resume
 from stages.common.files import atomic_file, load_array, write_json, write_yaml
 from stages.common.keras_setup import keras, seed_everything, use_deterministic_operations
 
@@ -32,7 +32,6 @@ INPUT = Path("data/encoded/train")
 HYPERPARAMETERS = "metrics/hyperparameters.yaml"
 METRICS = "metrics/tune.json"
 TRIALS = "plots/tune/trials.csv"
-TENSORBOARD = Path(".work/tensorboard/tune")
 COLUMNS = [
     *("trial", "bracket", "round", "units", "learning_rate", "first_epoch", "last_epoch"),
     *("best_epoch", "val_accuracy", "val_loss"),
@@ -234,7 +233,7 @@ def search(tune: params.Tune, seed: int) -> pd.DataFrame:
             callbacks=[
                 keras.callbacks.EarlyStopping("val_loss", patience=tune.patience),
                 # Keras Tuner gives each trial a folder of its own in it.
-                keras.callbacks.TensorBoard(TENSORBOARD, write_graph=False),
+                board.TensorBoard(board.FOLDER / "tune", write_graph=False),
             ],
             verbose=0,
         )

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util.tensor_util import make_ndarray
 
 from stages import cv_lenet, evaluate_lenet, params
-from stages.common import evaluation, files, lenet, training
+from stages.common import board, evaluation, files, lenet, training
 from stages.common.keras_setup import keras, seed_everything
 from stages.common.raw_lenet import AUGMENTATION, on_encoded_images, without_augmentation
 from stages.common.saving import load_model
@@ -414,22 +414,36 @@ class TestOneFold:
     def test_curves_to_watch_are_in_tensorboard(self, trained, name):
         history = pd.read_csv(trained / f"models/lenet/{name}-1/history.csv")
         for split, column in (("train", "accuracy"), ("validation", "val_accuracy")):
-            board = EventAccumulator(
+            curves = EventAccumulator(
                 str(trained / f".work/tensorboard/cv_lenet@{name}-1" / split),
                 size_guidance={"tensors": 0},
             ).Reload()
-            events = board.Tensors("epoch_accuracy")
+            events = curves.Tensors("epoch_accuracy")
             assert [event.step for event in events] == [0, 1, 2]
             values = [float(make_ndarray(event.tensor_proto)) for event in events]
             assert values == pytest.approx(list(history[column]), abs=1e-6)
 
 
+def test_no_summary_of_a_batch_is_made_that_nobody_keeps(tmp_path, monkeypatch):
+    watching = board.TensorBoard(tmp_path, write_graph=False)
+    made = []
+    write = watching.summary.scalar
+    monkeypatch.setattr(
+        watching.summary, "scalar", lambda name, *a, **k: made.append(name) or write(name, *a, **k)
+    )
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(np.zeros((64, 2)), np.zeros(64), batch_size=8, verbose=0, callbacks=[watching])
+    assert made
+    assert [name for name in made if name.startswith("batch")] == []
+
+
 @with_recipe("plain")
 def test_watching_changes_no_byte(trained, name, tmp_path, monkeypatch):
     make_project(tmp_path)
-    monkeypatch.setattr(keras.callbacks, "TensorBoard", lambda *_, **__: keras.callbacks.Callback())
+    monkeypatch.setattr(board, "TensorBoard", lambda *_, **__: keras.callbacks.Callback())
     train(name)
-    assert not (tmp_path / training.TENSORBOARD).exists()
+    assert not (tmp_path / board.FOLDER).exists()
     assert contents(tmp_path / "models") == contents(trained / "models")
 
 

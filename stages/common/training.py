@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from stages.common import board
 from stages.common.files import write_json
 from stages.common.keras_setup import keras, use_deterministic_operations
 from stages.params import TrainingRecipe
 
-TENSORBOARD = Path(".work/tensorboard")
 CURVES = ["accuracy", "val_accuracy", "loss", "val_loss"]
 SHOWN = ["loss", "accuracy", "val_loss", "val_accuracy"]
 VALIDATION_BATCH = 256
@@ -220,7 +220,7 @@ def fit(
     """
     use_deterministic_operations()
     work.mkdir(parents=True, exist_ok=True)
-    board, log, backup = TENSORBOARD / name, work / "log.csv", work / "backup"
+    curves, log, backup = board.FOLDER / name, work / "log.csv", work / "backup"
     shutil.rmtree(backup, ignore_errors=True)
     done, best = 0, None
     if kept := kept_epochs(work):
@@ -233,7 +233,7 @@ def fit(
         print(f"{name}: going on after epoch {done} of {epochs}", flush=True)
     else:
         log.unlink(missing_ok=True)
-        shutil.rmtree(board, ignore_errors=True)
+        shutil.rmtree(curves, ignore_errors=True)
     print(
         f"{name}: {len(training.rows):,} training and {len(validation.rows):,} validation images",
         flush=True,
@@ -253,8 +253,7 @@ def fit(
                 initial_value_threshold=best,
             ),
             keras.callbacks.CSVLogger(log, append=True),
-            # A board of Keras's own; it writes once an epoch.
-            keras.callbacks.TensorBoard(board, write_graph=False),
+            board.TensorBoard(curves, write_graph=False),
             keras.callbacks.BackupAndRestore(backup, delete_checkpoint=False),
             KeepEpoch(work),
             Progress(epochs),
