@@ -186,7 +186,8 @@ def test_params_that_a_command_sets_are_valid(project):
         for flag, setting in pairwise(words):
             if flag in ("-S", "--set-param"):
                 name, _, values = setting.lstrip("+").partition("=")
-                for value in values.split(","):
+                # A sweep has several values; what is in brackets is one.
+                for value in [values] if values[:1] == "[" else values.split(","):
                     found = complaints(project, nested(name, yaml.safe_load(value)))
                     assert not found, (page, setting)
 

@@ -70,7 +70,9 @@ def queue(network: str | None) -> None:
         InputError: no network of the plan has this name.
     """
     with Repo(str(ROOT)) as repo:
-        known = {name for names in repo.experiments.ls().values() for name, _ in names}
+        known = {
+            name for names in repo.experiments.ls(all_commits=True).values() for name, _ in names
+        }
         known |= {task["name"] for task in repo.experiments.celery_queue.status()}
     chosen = [row for row in rows() if network in (None, row.network)]
     if not chosen:
@@ -110,7 +112,7 @@ def page(frame: pd.DataFrame) -> str:
     for network, part in frame.groupby("network", sort=False):
         parts += [f"## {network}", "| change | validation | test |\n| --- | ---: | ---: |"]
         parts[-1] += "".join(
-            f"\n| {change} | {val:.2%} | {test:.2%} |"
+            f"\n| {change} | {100 * val:.2f} % | {100 * test:.2f} % |"
             for change, val, test in zip(
                 part["change"], part["val_accuracy"], part["test_accuracy"], strict=True
             )
