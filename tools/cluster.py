@@ -9,8 +9,10 @@ the `dvc.lock` of a serial run. `docs/cluster.md` tells how to use it.
 
 import argparse
 import io
+import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -138,10 +140,12 @@ class Clone(WorkerPlugin):
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            start_new_session=True,  # Ctrl-C ends the worker, and that ends this
         )
         for line in self.running.stdout:
             if line.strip():
-                worker.log_event(self.name, f"{stage}: {line.rstrip()}")
+                prefix = "" if line.startswith(stage) else f"{stage}: "
+                worker.log_event(self.name, prefix + line.rstrip())
         if self.running.wait():
             raise subprocess.CalledProcessError(self.running.returncode, stage)
 
@@ -208,6 +212,8 @@ def plan(remote: bool) -> tuple[Clone, dict[str, Task]]:
             needs = {need.addressing for need in graph.successors(stage)} & set(changed)
             if is_kept(stage) and needs <= set(tasks):
                 tasks[name] = Task(sorted(needs), (stage.meta or {}).get("resources", {}))
+        work = Path(repo.root_dir, ".work")
+        work.mkdir(exist_ok=True)
         # Dask's nanny sets these. Without them a stage has the threads that it has without Dask,
         # and so the same bytes.
         nannys = [*dask.config.get("distributed.nanny.pre-spawn-environ"), "PYTHONHASHSEED"]
@@ -215,7 +221,7 @@ def plan(remote: bool) -> tuple[Clone, dict[str, Task]]:
             tree=pack(repo),
             config=configuration(repo, remote),
             environment={name: os.environ.get(name) for name in nannys},
-            work=None if remote else Path(repo.root_dir, ".work"),
+            work=None if remote else work,
             sources=[name for name, stage in by_name.items() if not stage.cmd],
             remote=remote,
         )
@@ -247,9 +253,9 @@ def configuration(repo: Repo, remote: bool) -> str:
     lines += ["type = reflink,hardlink,symlink,copy"]
     if remote:
         name = repo.cloud.get_remote().name
-        lines += [f"['remote \"{name}\"']", f"url = {repo.config['remote'][name]['url']}"]
+        lines += [f"['remote \"{name}\"']", f'url = "{repo.config["remote"][name]["url"]}"']
     else:
-        lines += [f"dir = {repo.cache.local_cache_dir}"]
+        lines += [f'dir = "{repo.cache.local_cache_dir}"']
     return "\n".join(lines) + "\n"
 
 
@@ -302,19 +308,23 @@ def collect(futures: dict[str, Future]) -> None:
         InputError: some failed. What does not need them has run to its end.
     """
     names = {future.key: name for name, future in futures.items()}
-    failed = []
+    failed: list[str] = []
     for future in as_completed(futures.values()):
-        name, error = names[future.key], future.exception()
+        error = future.exception()
         if error is None:
             address, seconds = future.result()
-            print(f"{name}: done after {seconds:.1f} s on {address}", flush=True)
-        elif not isinstance(error, (subprocess.CalledProcessError, KilledWorker)):
+            print(f"{names[future.key]}: done after {seconds:.1f} s on {address}", flush=True)
+            continue
+        # That of the stage which began it, also in those that need it.
+        if isinstance(error, subprocess.CalledProcessError):
+            name, how = error.cmd, "failed"
+        elif isinstance(error, KilledWorker):
+            name, how = names[error.task], "took down every worker that it ran on"
+        else:
             raise error
-        elif name == getattr(error, "cmd", name) and future.key == getattr(
-            error, "task", future.key
-        ):  # and not one that needs what failed
+        if name not in failed:
             failed.append(name)
-            print(f"{name}: failed ({error}); what does not need it goes on", flush=True)
+            print(f"{name}: {how}; what does not need it goes on", flush=True)
     if failed:
         raise InputError(
             f"{', '.join(sorted(failed))} failed, for the reason above; nothing has changed here, "
@@ -349,14 +359,17 @@ def main(jobs: int | None, scheduler: str | None, shared_cache: bool) -> int:
 def cluster(jobs: int | None, scheduler: str | None) -> Iterator[Client]:
     """Workers of one's own, or those of a `scheduler`."""
     if scheduler is None:
-        Path(".work").mkdir(exist_ok=True)
+        # Ctrl-C is for this process alone, which then ends the workers.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         own = LocalCluster(
             n_workers=jobs,
             threads_per_worker=1,
             memory_limit=0,  # Dask would count the worker's own, not that of its stage
+            silence_logs=logging.CRITICAL,  # a stage that fails is no defect of Dask's
             local_directory=".work/cluster",
             dashboard_address="127.0.0.1:8787",
         )
+        signal.signal(signal.SIGINT, handler)
         with own, Client(own) as client:
             yield client
         return
@@ -387,3 +400,5 @@ if __name__ == "__main__":
         sys.exit(main(**vars(arguments)))
     except (InputError, DvcException) as error:
         sys.exit(f"cluster: error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("cluster: stopped; what has finished is in the run cache, for the next start")
