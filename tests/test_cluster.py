@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -149,8 +150,12 @@ def results(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in ["dvc.lock", *OUTS]}
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen:
-    """Start `python -m tools.cluster`."""
+def start(folder: Path, *arguments: str, **options: Any) -> subprocess.Popen:
+    """Start `python -m tools.cluster`.
+
+    Args:
+        options: of `subprocess.Popen`.
+    """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     # A cluster in this process sets it.
     environment.pop("OMP_NUM_THREADS", None)
@@ -161,6 +166,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        **options,
     )
 
 
@@ -179,6 +185,14 @@ def failure(started: subprocess.Popen) -> tuple[str, str]:
     assert len(error) == 1, errors
     assert "Traceback" not in errors
     return printed, error[0]
+
+
+def wait_for_the_end(stage: psutil.Process, seconds: float = 30) -> None:
+    """Fail if the stage still runs then. Where nobody asks how it ended, it stays as a zombie."""
+    until = time.monotonic() + seconds
+    while stage.is_running() and stage.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < until, "what a worker had started is still there"
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +278,7 @@ def test_the_stage_of_a_lost_worker_runs_elsewhere(
     assert ran(notes) == {**ONCE, "train-2.txt": 2}
     first, second = (note for note in read(notes, "began") if note["out"] == "train-2.txt")
     assert first["folder"] != second["folder"]
-    assert not stage.is_running(), "what the lost worker had started is still there"
+    wait_for_the_end(stage)
 
 
 def test_a_stage_that_fails_is_one_error_and_changes_nothing(project, serial, notes, scheduler):
@@ -284,6 +298,7 @@ def test_a_stage_that_fails_is_one_error_and_changes_nothing(project, serial, no
     assert ran(notes) == {"train-1.txt": 1, "train-3.txt": 1, "evaluated.txt": 1}
 
 
+@pytest.mark.long
 def test_workers_that_share_nothing_but_a_remote(
     project, serial, notes, client, scheduler, tmp_path
 ):
@@ -315,9 +330,33 @@ def test_workers_that_share_nothing_but_a_remote(
     )
 
 
-def test_nobody_there(project):
-    _, error = failure(start(project, "--jobs", "0"))
-    assert "let JOBS be 1 or more" in error
+def test_ctrl_c_ends_everything(project, notes):
+    (notes / "hangs").write_text("prepared.txt")
+    started = start(project, "--jobs", "1", start_new_session=True)
+    while not read(notes, "began") or (notes / "hangs").exists():
+        assert started.poll() is None, started.communicate()
+        time.sleep(0.1)
+    stage = psutil.Process(read(notes, "began")[0]["pid"])
+    os.killpg(started.pid, signal.SIGINT)  # as a terminal does it
+    _, errors = started.communicate()
+    assert started.returncode == 1
+    assert errors.splitlines()[-1].startswith("cluster: stopped")
+    assert "Traceback" not in errors
+    wait_for_the_end(stage)
+    assert not (project / "dvc.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["--jobs", "0"], "let JOBS be 1 or more"),
+        (["--scheduler", "box"], "`dask scheduler`"),
+        (["--scheduler", "tcp://127.0.0.1:9"], "`dask scheduler`"),
+    ],
+)
+def test_without_workers_the_error_says_how_to_get_some(project, arguments, advice):
+    _, error = failure(start(project, *arguments, "--shared-cache"))
+    assert advice in error
 
 
 def test_without_dask_the_error_says_what_is_missing():

@@ -374,9 +374,9 @@ def cluster(jobs: int | None, scheduler: str | None) -> Iterator[Client]:
             yield client
         return
     try:
-        client = Client(scheduler, timeout=30)
+        client = Client(scheduler, timeout=10)
         client.wait_for_workers(1, timeout=60)
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError, ValueError):  # ValueError: no such address can be
         raise InputError(
             f"no scheduler with a worker answers at {scheduler}; `dask scheduler` and "
             "`dask worker ADDRESS` start them"
