@@ -226,7 +226,10 @@ def plan(remote: bool) -> tuple[Clone, dict[str, Task]]:
             remote=remote,
         )
     if remote and tasks:
-        share(Path.cwd(), [name for name in by_name if name not in changed])
+        share(
+            Path.cwd(),
+            [name for name, stage in by_name.items() if name not in changed and is_kept(stage)],
+        )
     return clone, tasks
 
 
