@@ -19,10 +19,16 @@ $(READY): requirements.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	touch $@
 
-repro: $(READY) ## run the pipeline: whatever is not up to date (it says first what, and how long that took)
+# Beside what is locked: only JOBS needs it.
+.venv/.cluster: $(READY)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock \
+	    'bokeh>=3.9' 'distributed>=2026.7'
+	touch $@
+
+repro: $(READY) $(if $(JOBS),.venv/.cluster) ## run the pipeline: whatever is not up to date (it says first what, and how long that took); JOBS=2 runs two stages at once
 	@python -m stages.params
 	@python -m tools.plan
-	dvc repro
+	$(if $(JOBS),python -m tools.cluster --jobs "$(JOBS)",dvc repro)
 
 demo: $(READY) ## run the whole pipeline small, in a scratch copy, without network
 	python -m tools.demo

@@ -1,0 +1,369 @@
+"""A small project of DVC's on a real Dask cluster: what is lost, what runs twice, what is written.
+
+The workers are processes with a clone each, and some are lost while they run a stage.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from tests.imports import ROOT
+from tools import demo
+
+dask = pytest.importorskip("dask", reason="needs the extra `cluster`")
+distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
+
+pytestmark = pytest.mark.slow
+
+# A stage. NOTES is a folder: in `log` it tells when it ran and where. The first stage that finds
+# its output's name in `hangs` stands still. Those in `meet` wait for each other.
+SCRIPT = """
+import json, os, sys, time
+from pathlib import Path
+
+out, *ins = sys.argv[1:]
+notes = Path(os.environ["NOTES"])
+
+def note(**what):
+    with (notes / "log").open("a") as log:
+        log.write(json.dumps({"out": out, **what}) + "\\n")
+
+def names(file):
+    return (notes / file).read_text().split() if (notes / file).exists() else []
+
+threads = os.environ.get("OMP_NUM_THREADS")
+note(began=time.time(), pid=os.getpid(), folder=os.getcwd(), threads=threads)
+if out in names("hangs"):
+    (notes / "hangs").unlink()
+    time.sleep(600)
+if out in names("meet"):
+    end = time.monotonic() + 120
+    while not all(f'"{name}", "began"' in (notes / "log").read_text() for name in names("meet")):
+        if time.monotonic() > end:
+            sys.exit(f"{out}: error: the others did not come")
+        time.sleep(0.05)
+text = "".join(Path(name).read_text() for name in ins)
+if "broken" in text:
+    sys.exit(f"{out}: error: an input is broken")
+Path(out).write_text(f"{text}{out}\\n")
+note(ended=time.time())
+"""
+TRAINED = ["train-1.txt", "train-2.txt", "train-3.txt"]
+STAGES = {
+    "prepare": {
+        "cmd": "python stage.py prepared.txt raw.txt",
+        "deps": ["stage.py", "raw.txt"],
+        "outs": ["prepared.txt"],
+    },
+    # Like `clean` and `tune`: in Git, and in the run cache all the same.
+    "tune": {
+        "cmd": "python stage.py tuned.txt prepared.txt",
+        "deps": ["stage.py", "prepared.txt"],
+        "metrics": [{"tuned.txt": {"cache": False}}],
+    },
+    "train": {
+        "matrix": {"fold": [1, 2, 3]},
+        "cmd": "python stage.py train-${item.fold}.txt prepared.txt tuned.txt ${item.fold}.txt",
+        "deps": ["stage.py", "prepared.txt", "tuned.txt", "${item.fold}.txt"],
+        "outs": ["train-${item.fold}.txt"],
+    },
+    # Like the evaluations: in Git, and never in the run cache.
+    "evaluate": {
+        "cmd": f"python stage.py evaluated.txt {' '.join(TRAINED)}",
+        "deps": ["stage.py", *TRAINED],
+        "outs": [{"evaluated.txt": {"cache": False, "persist": True}}],
+    },
+}
+OUTS = ["prepared.txt", "tuned.txt", *TRAINED, "evaluated.txt"]
+ONCE = dict.fromkeys(OUTS, 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def noted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder NOTES, which a worker knows from the environment in which it started."""
+    folder = tmp_path_factory.mktemp("notes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NOTES", str(folder))
+        patch.delenv("OMP_NUM_THREADS", raising=False)
+        yield folder
+
+
+@pytest.fixture
+def notes(noted: Path) -> Path:
+    """The same, and empty."""
+    for file in noted.iterdir():
+        file.unlink()
+    return noted
+
+
+def read(notes: Path, what: str) -> list[dict]:
+    """The notes with `began` or `ended`, in their order."""
+    lines = (notes / "log").read_text().splitlines() if (notes / "log").exists() else []
+    return [note for note in map(json.loads, lines) if what in note]
+
+
+def ran(notes: Path) -> Counter:
+    """How often each output was begun."""
+    return Counter(note["out"] for note in read(notes, "began"))
+
+
+def write(folder: Path) -> None:
+    """The project, in which nothing ran yet."""
+    folder.mkdir()
+    (folder / "stage.py").write_text(SCRIPT)
+    for name in ("raw", "1", "2", "3"):
+        (folder / f"{name}.txt").write_text(f"{name}\n")
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": STAGES}, sort_keys=False))
+    demo.git(folder, "init", "--quiet")
+    demo.dvc(folder, "init", "--quiet")
+
+
+@pytest.fixture
+def project(tmp_path: Path, notes: Path) -> Path:
+    folder = tmp_path / "project"
+    write(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def serial(noted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project after `dvc repro`."""
+    folder = tmp_path_factory.mktemp("serial") / "project"
+    write(folder)
+    demo.dvc(folder, "repro", "--quiet")
+    return folder
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in ["dvc.lock", *OUTS]}
+
+
+def start(folder: Path, *arguments: str, **options: Any) -> subprocess.Popen:
+    """Start `python -m tools.cluster`.
+
+    Args:
+        options: of `subprocess.Popen`.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # A cluster in this process sets it.
+    environment.pop("OMP_NUM_THREADS", None)
+    return subprocess.Popen(
+        [sys.executable, "-m", "tools.cluster", *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def end(started: subprocess.Popen) -> str:
+    """What it has printed; it must end well."""
+    printed, errors = started.communicate()
+    assert started.returncode == 0, printed + errors
+    return printed
+
+
+def failure(started: subprocess.Popen) -> tuple[str, str]:
+    """What it has printed, and its error, which must be one line."""
+    printed, errors = started.communicate()
+    assert started.returncode == 1, printed + errors
+    error = re.findall(r"^cluster: error: .*", errors, re.MULTILINE)
+    assert len(error) == 1, errors
+    assert "Traceback" not in errors
+    return printed, error[0]
+
+
+def wait_for_the_end(stage: psutil.Process, seconds: float = 30) -> None:
+    """Fail if the stage still runs then. Where nobody asks how it ended, it stays as a zombie."""
+    until = time.monotonic() + seconds
+    while stage.is_running() and stage.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < until, "what a worker had started is still there"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def client(noted: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["distributed.Client"]:
+    """A cluster of three workers, as one that was there before."""
+    settings = {"distributed.scheduler.worker-ttl": "30s"}
+    folder = str(tmp_path_factory.mktemp("workers"))
+    with (
+        dask.config.set(settings),
+        distributed.LocalCluster(
+            n_workers=3,
+            threads_per_worker=1,
+            memory_limit=0,
+            local_directory=folder,
+            dashboard_address=":0",
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def scheduler(client: "distributed.Client") -> list[str]:
+    """How to use that cluster. What a test killed is back; what it cut off does not come."""
+    client.wait_for_workers(2, timeout=120)
+    return ["--scheduler", client.scheduler.address]
+
+
+def test_with_jobs_it_is_the_serial_run(project, serial, notes):
+    """The same lock and files, and what can run at the same time does."""
+    (notes / "meet").write_text(" ".join(TRAINED))
+    printed = end(start(project, "--jobs", "3"))
+    assert results(project) == results(serial)
+    assert ran(notes) == ONCE
+    for stage in ("prepare", "tune", "train@1", "train@2", "train@3"):
+        assert f"{stage}: done after" in printed
+    folders = {note["out"]: note["folder"] for note in read(notes, "began")}
+    assert len({folders[name] for name in TRAINED}) == 3
+    assert folders["evaluated.txt"] == str(project)
+    # Of Dask's making it would be 1, and TensorFlow's bytes would be others.
+    assert {note["threads"] for note in read(notes, "began")} == {None}
+
+    assert "dashboard" not in end(start(project, "--jobs", "3")), "nothing is left to do"
+    (project / "2.txt").write_text("another\n")
+    end(start(project, "--jobs", "1"))
+    assert ran(notes) == {**ONCE, "train-2.txt": 2, "evaluated.txt": 2}
+
+
+Loss = Callable[["distributed.Client", str, int], object]  # of a worker: its address, its process
+
+
+def killed(client: "distributed.Client", address: str, pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def stopped(client: "distributed.Client", address: str, pid: int) -> None:
+    """The connection stands, but nothing comes any more."""
+    os.kill(pid, signal.SIGSTOP)
+
+
+def cut_off(client: "distributed.Client", address: str, pid: int) -> None:
+    client.run(lambda dask_worker: dask_worker.batched_stream.abort(), workers=[address])
+
+
+@pytest.mark.parametrize("loss", [killed, cut_off, pytest.param(stopped, marks=pytest.mark.long)])
+def test_the_stage_of_a_lost_worker_runs_elsewhere(
+    project, serial, notes, client, scheduler, loss: Loss
+):
+    (notes / "hangs").write_text("train-2.txt")
+    started = start(project, *scheduler, "--shared-cache")
+    while not (standing := [note for note in read(notes, "began") if note["out"] == "train-2.txt"]):
+        assert started.poll() is None, started.communicate()
+        time.sleep(0.1)
+    while (notes / "hangs").exists():
+        time.sleep(0.1)
+    stage = psutil.Process(standing[0]["pid"])
+    pids = {pid: address for address, pid in client.run(os.getpid).items()}
+    worker = next(each.pid for each in stage.parents() if each.pid in pids)
+    loss(client, pids[worker], worker)
+
+    end(started)
+    assert results(project) == results(serial)
+    assert ran(notes) == {**ONCE, "train-2.txt": 2}
+    first, second = (note for note in read(notes, "began") if note["out"] == "train-2.txt")
+    assert first["folder"] != second["folder"]
+    wait_for_the_end(stage)
+
+
+def test_a_stage_that_fails_is_one_error_and_changes_nothing(project, serial, notes, scheduler):
+    end(start(project, *scheduler, "--shared-cache"))
+    before = results(project)
+    (notes / "log").unlink()
+    (project / "1.txt").write_text("broken\n")
+    (project / "3.txt").write_text("another\n")
+    printed, error = failure(start(project, "--jobs", "2"))
+    assert "train@1: train-1.txt: error: an input is broken" in printed
+    assert "train@1 failed" in error
+    assert results(project) == before
+    assert ran(notes) == {"train-1.txt": 1, "train-3.txt": 1}
+
+    (project / "1.txt").write_text("1\n")
+    end(start(project, *scheduler, "--shared-cache"))
+    assert ran(notes) == {"train-1.txt": 1, "train-3.txt": 1, "evaluated.txt": 1}
+
+
+@pytest.mark.long
+def test_workers_that_share_nothing_but_a_remote(
+    project, serial, notes, client, scheduler, tmp_path
+):
+    """What is up to date here they do not run; and a stage goes where its resources are."""
+    remote = ("remote", "add", "--quiet", "--default", "storage", str(tmp_path / "remote"))
+    demo.dvc(project, *remote)
+    demo.dvc(project, "repro", "--quiet", "prepare")
+    stages = {**STAGES, "train": {**STAGES["train"], "meta": {"resources": {"GPU": 1}}}}
+    (project / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+    _, error = failure(start(project, *scheduler))
+    assert "no worker has GPU=1" in error
+    assert "train@1" in error
+
+    folder = tmp_path / "with a GPU"
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler[1], "--nthreads=1"]
+    command += ["--resources", "GPU=1", "--local-directory", str(folder), "--no-dashboard"]
+    worker = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        while not any(each["resources"] for each in client.scheduler_info()["workers"].values()):
+            time.sleep(0.1)
+        end(start(project, *scheduler))
+    finally:
+        worker.terminate()
+        worker.wait()
+    assert results(project) == results(serial)
+    assert ran(notes) == ONCE
+    assert {note["out"] for note in read(notes, "began") if str(folder) in note["folder"]} >= set(
+        TRAINED
+    )
+
+
+def test_ctrl_c_ends_everything(project, notes):
+    (notes / "hangs").write_text("prepared.txt")
+    started = start(project, "--jobs", "1", start_new_session=True)
+    while not read(notes, "began") or (notes / "hangs").exists():
+        assert started.poll() is None, started.communicate()
+        time.sleep(0.1)
+    stage = psutil.Process(read(notes, "began")[0]["pid"])
+    os.killpg(started.pid, signal.SIGINT)  # as a terminal does it
+    _, errors = started.communicate()
+    assert started.returncode == 1
+    assert errors.splitlines()[-1].startswith("cluster: stopped")
+    assert "Traceback" not in errors
+    wait_for_the_end(stage)
+    assert not (project / "dvc.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["--jobs", "0"], "let JOBS be 1 or more"),
+        (["--scheduler", "box"], "`dask scheduler`"),
+        (["--scheduler", "tcp://127.0.0.1:9"], "`dask scheduler`"),
+    ],
+)
+def test_without_workers_the_error_says_how_to_get_some(project, arguments, advice):
+    _, error = failure(start(project, *arguments, "--shared-cache"))
+    assert advice in error
+
+
+def test_without_dask_the_error_says_what_is_missing():
+    code = "import runpy, sys; sys.modules['distributed'] = None; runpy.run_module('tools.cluster')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("cluster: error: the package distributed is missing; ")
+    assert done.stderr.count("\n") == 1
