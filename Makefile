@@ -4,7 +4,7 @@ READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro demo predict times verify board test test-fast test-long lint format lock clean-work
+.PHONY: help setup repro demo predict times verify board test test-fast test-long trust audit lint format lock clean-work
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -54,6 +54,16 @@ test-long: lint ## lint, and every test
 
 test-fast: lint ## lint and the tests that take under ten seconds each
 	pytest -m "not slow and not long"
+
+trust: $(READY) ## run the tests behind docs/trust.md and write its table: make trust, or make trust ROW=leaks
+	@python -m tools.trust $(ROW)
+
+# Apart from .venv: pip-audit and bandit bring much that the project does not need.
+audit: $(READY) ## look for unsafe code (bandit), and in a database for known holes in what requirements.lock pins (pip-audit)
+	@test -d .work/audit || python -m venv .work/audit
+	@.work/audit/bin/python -m pip install --quiet --disable-pip-version-check 'bandit>=1.9' 'pip-audit>=2.10'
+	.work/audit/bin/bandit --quiet --recursive --configfile pyproject.toml stages tools
+	.work/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements.lock
 
 lint: $(READY)
 	ruff check

@@ -1,7 +1,9 @@
 """`stages/common/download.py`: the mirror, the public homes, and what is said if neither helps."""
 
 import ast
+import gzip
 import hashlib
+import tracemalloc
 from http.server import BaseHTTPRequestHandler
 
 import pytest
@@ -196,6 +198,28 @@ def test_a_mirror_that_serves_too_much_is_cut_off(web_server, monkeypatch, annou
         "off: take another address"
     )
     assert sent < 100 * 2**20, "the rest was not waited for"
+    assert contents(DOWNLOADS) == {}
+
+
+def test_a_mirror_whose_answer_grows_while_it_is_unpacked_is_cut_off(web_server, monkeypatch):
+    """32 MB in 32 kB, in the encoding that a web server may choose."""
+    packed = gzip.compress(bytes(32 * 2**20))
+
+    def do_get(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "gzip")
+        handler.send_header("Content-Length", str(len(packed)))
+        handler.end_headers()
+        handler.wfile.write(packed)
+
+    url = answer(web_server, monkeypatch, do_get)
+    monkeypatch.setattr(download, "AT_MOST", 2**20)
+    tracemalloc.start()
+    try:
+        assert message_of(download.fetch, (FILE,), ()).startswith(f"{url} serves over 1,048,576")
+        assert tracemalloc.get_traced_memory()[1] < 2**23, "the rest was not unpacked"
+    finally:
+        tracemalloc.stop()
     assert contents(DOWNLOADS) == {}
 
 

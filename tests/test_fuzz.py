@@ -103,12 +103,14 @@ def edited(good: bytes, edits: list[Edit]) -> bytes:
     return good
 
 
-def search(name: str, folder: Path, cases: int) -> None:
+def search(name: str, folder: Path, cases: int) -> int:
+    """Try so many edits of the file that `name` reads, and return how many it were."""
     make, read, file = READERS[name]
     good = make(folder)
     path = folder / file
     path.write_bytes(good)
     read(path)
+    tried = 0
 
     @settings(
         max_examples=cases,
@@ -119,6 +121,8 @@ def search(name: str, folder: Path, cases: int) -> None:
     )
     @given(EDITS)
     def one_of_two(edits: list[Edit]) -> None:
+        nonlocal tried
+        tried += 1
         path.write_bytes(edited(good, edits))
         before = set(folder.iterdir())
         with suppress(InputError):
@@ -126,14 +130,15 @@ def search(name: str, folder: Path, cases: int) -> None:
         assert set(folder.iterdir()) == before
 
     one_of_two()
+    return tried
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_a_result_or_one_clear_error(name, tmp_path):
-    search(name, tmp_path, FEW)
+def test_a_result_or_one_clear_error(name, tmp_path, record_property):
+    record_property("cases", search(name, tmp_path, FEW))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", READERS)
-def test_a_result_or_one_clear_error_many_times(name, tmp_path):
-    search(name, tmp_path, MANY)
+def test_a_result_or_one_clear_error_many_times(name, tmp_path, record_property):
+    record_property("cases", search(name, tmp_path, MANY))

@@ -22,7 +22,7 @@ from stages.common.files import write_json
 from stages.common.keras_setup import keras, seed_everything
 from stages.common.lenet import build
 from stages.common.raw_lenet import on_raw_images
-from stages.common.saving import save_model
+from stages.common.saving import load_model, save_model
 from tests.helpers import contents, message_of
 from tests.imports import ROOT
 from tools import draw_samples, predict
@@ -430,12 +430,14 @@ class TestRefusals:
 
 
 class TestForeignCode:
-    """Neither this project nor Keras runs what a model's file brings along."""
+    """Neither `make predict`, nor a stage, nor Keras runs what a model's file brings along."""
 
     def assert_refused(self, path: Path, what: str) -> None:
         message = message_of(predict.main, [ROOT / "docs/trouser.png"], path)
         assert message.startswith(f"{path} has {what} in it")
         assert "is no model that Keras can load" in message_of(predict.load_model, path)
+        with pytest.raises((TypeError, ValueError)):
+            load_model(path)
 
     def test_a_lambda_layer(self, project):
         raw = keras.Input((28, 28))

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 from dvc.stage import Stage
 
+from stages import params
 from tests.imports import ROOT, SCRIPTS, imported_modules
 from tools.demo import copy_project, set_params
 
@@ -64,6 +66,17 @@ def of_backbone(backbone: str) -> list[str]:
 RERUNS: dict[str, tuple[Any, list[str]]] = {
     "seed": (1, ["tune", *ALL_LENET, *ALL_HEADS]),
     "data.source": ("sample", ["ingest", "clean", *AFTER_CLEAN]),
+    # Only `ingest` needs the files, and only what names classes `classes`; but all that read `data`
+    # declare it as a whole, for a data set is changed whole.
+    "data.idx": (
+        {
+            f"{split}_{kind}": {"path": kind, "sum": f"md5:{'0' * 32}"}
+            for split in ("train", "test")
+            for kind in ("images", "labels")
+        },
+        ["ingest", "clean", *AFTER_CLEAN],
+    ),
+    "data.classes": ([f"class {label}" for label in range(10)], ["ingest", "clean", *AFTER_CLEAN]),
     "data.csv.train": ("data/sample/test.csv", ["ingest", "clean", *AFTER_CLEAN]),
     "data.csv.test": ("data/sample/train.csv", ["ingest", "clean", *AFTER_CLEAN]),
     "clean.duplicates": ("keep", ["clean", *AFTER_CLEAN]),
@@ -102,6 +115,21 @@ RERUNS: dict[str, tuple[Any, list[str]]] = {
         f"backbone.{name}.{key}": (value, of_backbone(name))
         for name, layer in (("resnet50", "conv3_block4_out"), ("vgg16", "block4_pool"))
         for key, value in {"weights": "random", "layer": layer}.items()
+    },
+    # These name another section, and so change the graph too.
+    **{
+        f"features.{name}.backbone": (
+            next(backbone for backbone in PARAMS["backbone"] if backbone != recipe["backbone"]),
+            of_features(name),
+        )
+        for name, recipe in PARAMS["features"].items()
+    },
+    **{
+        f"{name}.{key}.features": (
+            next(features for features in PARAMS["features"] if features != recipe["features"]),
+            head(name, key),
+        )
+        for (name, key), recipe in HEADS.items()
     },
 }
 NEW_VALUES = {
@@ -162,11 +190,6 @@ for section, kind, recipe, stages in OF_RECIPES:
     for key, value in NEW_VALUES[kind].items():
         # Without a value is another value than the one that it has.
         RERUNS[f"{section}.{key}"] = (None if recipe.get(key) == value else value, stages)
-# Which stages depend on a backbone's or a recipe's name is the graph itself: see the tests below.
-STRUCTURE = {
-    *(f"features.{name}.backbone" for name in PARAMS["features"]),
-    *(f"{name}.{recipe}.features" for name, recipe in HEADS),
-}
 
 
 def leaves(section: dict[str, Any], prefix: str = "") -> list[str]:
@@ -248,7 +271,29 @@ def test_nothing_would_run_without_a_change(edited):
 
 
 def test_the_table_has_every_param():
-    assert set(leaves(PARAMS)) - STRUCTURE <= set(RERUNS)
+    assert set(leaves(PARAMS)) <= set(RERUNS)
+
+
+def test_the_table_has_every_key_that_the_schema_admits():
+    """Those too that `params.yaml` leaves out."""
+
+    def keys(section: type[params.Section], prefix: str) -> list[str]:
+        return [f"{prefix}.{key}" for key in section.model_fields]
+
+    admitted = keys(params.Data, "data") + keys(params.Clean, "clean") + keys(params.Tune, "tune")
+    admitted += keys(params.CrossValidation, "cv") + keys(params.Export, "export")
+    for recipes, section in (
+        ("lenet", params.LenetRecipe),
+        ("backbone", params.Backbone),
+        ("features", params.FeaturesRecipe),
+        ("resnet", params.HeadRecipe),
+        ("vgg", params.HeadRecipe),
+    ):
+        for name in PARAMS[recipes]:
+            admitted += keys(section, f"{recipes}.{name}")
+    for name in admitted:
+        assert any(f"{key}.".startswith(f"{name}.") for key in RERUNS), name
+    assert set(PARAMS) == set(params.Params.model_fields)
 
 
 @pytest.mark.parametrize("name", RERUNS)
@@ -260,7 +305,10 @@ def test_a_changed_param_reruns_what_depends_on_it(graph, name):
         )
 
 
-CHANGES_THE_GRAPH = ["cv.folds", "data.csv.train", "data.csv.test", "export.recipe"]
+CHANGES_THE_GRAPH = [
+    *("cv.folds", "data.csv.train", "data.csv.test", "export.recipe"),
+    *("features.resnet50-study.backbone", "resnet.study.features"),
+]
 ONE_OF_EACH_SECTION = list({name.partition(".")[0]: name for name in RERUNS}.values())
 
 
@@ -304,6 +352,55 @@ def test_an_edit_of_the_evaluation_trains_nothing(edited):
     trained = {f"evaluate_lenet@{r}-{f}" for r in PARAMS["lenet"] for f in FOLDS}
     trained |= {f"evaluate_{name}@{recipe}" for name, recipe in HEADS}
     assert would_run(edited) == {*trained, *LAST}
+
+
+# What nobody depends on, and why.
+NOBODYS = {
+    "stages/cli.py": "it starts a stage and tells its errors, and makes none of its output",
+    "stages/params.py": "the values arrive through DVC's params; what they mean is not in it",
+}
+MODULES = sorted(
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "stages").rglob("*.py")
+    if path.name != "__init__.py"
+)
+
+
+@cache
+def loaded() -> dict[str, set[Path]]:
+    """By stage, as `dvc.yaml` names it: its script, and all that this imports."""
+    scripts = {stage: script_of(stage) for stage in STAGES}
+    return {stage: {path, *imported_modules(path)} for stage, path in scripts.items()}
+
+
+def importing(name: str) -> list[str]:
+    """The stages that the file `name` is loaded by; `report` has a whole folder for its script."""
+    path = ROOT / name
+    return [
+        stage
+        for stage, files in loaded().items()
+        if path in files or (stage == "report" and path.parent.name == "report")
+    ]
+
+
+def test_every_script_and_module_is_somebodys():
+    assert [name for name in MODULES if not importing(name)] == []
+    assert set(NOBODYS) < set(MODULES)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MODULES)
+def test_an_edit_reruns_what_loads_the_file(edited, name):
+    """As DVC says, of every script and shared module in turn."""
+    users = [] if name in NOBODYS else importing(name)
+    with Repo(".") as repo:
+        graph = repo.index.graph
+        loading = [stage for stage in graph if stage.addressing.partition("@")[0] in users]
+        expected = after(graph, loading)
+    with (edited / name).open("a") as file:
+        file.write("# an edit\n")
+    assert would_run(edited) == expected
+    assert bool(expected) != (name in NOBODYS)
 
 
 def test_stage_names():

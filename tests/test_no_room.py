@@ -1,0 +1,194 @@
+"""A full disk, a folder that is read-only, too little memory: one line, and all as it was before.
+
+On a small file system in memory of the test's own, which Linux lets a user have in a namespace.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages import clean, encode, ingest
+from stages.sources import sample
+from tests.helpers import contents, random_image_set
+from tests.imports import ROOT
+from tests.repro import from_run_cache, ran, repro
+from tools.demo import copy_project, set_params
+
+STAGES = ["ingest", "clean", "encode"]
+ONE_IN_SHORT = [pytest.param(name, marks=pytest.mark.long) for name in STAGES[:2]] + ["encode"]
+OWN_MOUNTS = ["unshare", "--user", "--map-root-user", "--mount"]
+# The copy of a project is made full or read-only, a stage runs in it, and the copy is copied back.
+SCRIPT = """
+set -eu
+mount -t tmpfs -o size=24m tmpfs "$1"
+cd "$1"
+cp -R "$2/." .
+case $4 in
+    full) head -c "$5" /dev/zero > room; cat /dev/zero > filler 2> /dev/null || rm room ;;
+    read-only) mount -o remount,ro "$1" && cd "$1" ;;
+esac
+python=$6 stage=$7 status=0
+"$python" -m "stages.$stage" || status=$?
+rm -f filler 2> /dev/null || true
+cp -R . "$3"
+exit $status
+"""
+LIMITED = """
+import importlib, resource, runpy, sys
+module, more = sys.argv.pop(1), int(sys.argv.pop(1))
+importlib.import_module(module)
+with open("/proc/self/statm") as file:
+    most = int(file.read().split()[0]) * resource.getpagesize() + more
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def namespaces(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Skips where this user may not mount anything, not even in a namespace of its own."""
+    mount = ["sh", "-c", 'mount -t tmpfs tmpfs "$0"', str(tmp_path_factory.mktemp("mount"))]
+    try:
+        subprocess.run([*OWN_MOUNTS, *mount], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"needs a file system of its own, which this system does not give: {error}")
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which the light stages ran on the sample."""
+    folder = tmp_path_factory.mktemp("before")
+    (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    set_params(folder, {"data.source": "sample"})
+    (folder / sample.PATH).parent.mkdir(parents=True)
+    (folder / sample.PATH).write_bytes((ROOT / sample.PATH).read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for stage in (ingest, clean, encode):
+            stage.main()
+    return folder
+
+
+def run_there(
+    before: Path, folder: Path, stage: str, what: str, room: int = 0
+) -> subprocess.CompletedProcess:
+    """Run a stage in a copy of `before` that is `what`, and copy what it left to `folder`/after.
+
+    Args:
+        what: `full` but for `room` bytes, or `read-only`.
+    """
+    (folder / "mount").mkdir()
+    (folder / "after").mkdir()
+    names = [folder / "mount", before, folder / "after", what, room, sys.executable, stage]
+    return subprocess.run(
+        [*OWN_MOUNTS, "sh", "-c", SCRIPT, "sh", *map(str, names)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def assert_one_line(finished: subprocess.CompletedProcess, stage: str) -> str:
+    assert finished.returncode == 1, finished.stderr
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith(f"{stage}: error: ")
+    return line
+
+
+# Without a byte no file gets any content; with 200,000 the first array ends in its middle.
+@pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize("room", [pytest.param(0, marks=pytest.mark.long), 200_000])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_full_disk(before, tmp_path, stage, room):
+    finished = run_there(before, tmp_path, stage, "full", room)
+    line = assert_one_line(finished, stage)
+    assert line.endswith("; make room, and run again")
+    assert "cannot be written" in line
+    assert contents(tmp_path / "after") == contents(before)
+
+
+@pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize("stage", ONE_IN_SHORT)
+def test_a_read_only_folder(before, tmp_path, stage):
+    line = assert_one_line(run_there(before, tmp_path, stage, "read-only"), stage)
+    assert "may not be used (Read-only file system); change that, or work in another" in line
+    assert contents(tmp_path / "after") == contents(before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to RLIMIT_AS")
+@pytest.mark.parametrize(
+    ("stage", "more", "what"),
+    [
+        pytest.param("clean", 8, "[Errno 12] Cannot allocate memory", marks=pytest.mark.long),
+        pytest.param("clean", 24, "Unable to allocate 15.0 MiB", marks=pytest.mark.long),
+        ("encode", 24, "Unable to allocate 59.8 MiB"),
+    ],
+)
+def test_too_little_memory(before, tmp_path, stage, more, what):
+    """For 20,000 images of 16 MB. `clean` makes a table of them, `encode` numbers of four bytes.
+
+    Args:
+        more: MB that the stage gets beyond what importing it took.
+    """
+    (tmp_path / "params.yaml").write_bytes((before / "params.yaml").read_bytes())
+    for folder in ("data/raw", "data/clean"):
+        (tmp_path / folder).mkdir(parents=True)
+        for split, rows in (("train", 20_000), ("test", 10)):
+            random_image_set(rows).save(tmp_path / folder, split)
+    former = contents(tmp_path)
+    finished = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LIMITED, f"stages.{stage}", str(more * 2**20)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    line = assert_one_line(finished, stage)
+    assert f"not enough memory ({what}" in line
+    assert line.endswith("; end other programs, or take a machine that has more")
+    assert contents(tmp_path) == former
+
+
+KILL = """
+    with atomic_folder(OUTPUT) as folder:
+        left.save(folder, "train")
+"""
+KILLED = f"{KILL}        import os; os.kill(os.getpid(), {int(signal.SIGKILL)})\n"
+
+
+def without_the_unfinished(folder: Path) -> dict[str, bytes]:
+    found = contents(folder).items()
+    return {name: content for name, content in found if not name.startswith(".unfinished-")}
+
+
+@pytest.mark.long
+def test_a_stage_that_the_system_kills_is_named_and_nothing_is_lost(tmp_path):
+    """As Linux does when memory ends. The stage cannot say so; DVC does."""
+    copy_project(tmp_path / "project")
+    project = tmp_path / "project"
+    set_params(project, {"data.source": "sample"})
+    repro(project, "clean")
+    names = ("data", "metrics")
+    before = [contents(project / name) for name in names]
+    lock, script = project / "dvc.lock", project / "stages/clean.py"
+    locked, whole = lock.read_bytes(), script.read_text()
+    assert KILL in whole
+    script.write_text(whole.replace(KILL, KILLED))
+    printed = repro(project, "clean", fails=True)
+    (line,) = (line for line in printed.splitlines() if line.startswith("ERROR"))
+    assert line.endswith("failed to run: python -m stages.clean, exited with -9")
+    assert lock.read_bytes() == locked
+    assert (project / "data/.unfinished-clean").exists(), "it was in the middle"
+
+    script.write_text(whole)
+    assert from_run_cache(repro(project, "clean")) == ["clean"]
+    assert [without_the_unfinished(project / name) for name in names] == before
+    set_params(project, {"clean.duplicates": "keep"})
+    assert ran(repro(project, "clean")) == ["clean"]
+    assert [contents(project / name) for name in names] == before, "the sample repeats no row"
