@@ -84,6 +84,7 @@ def test_lenet_learns_from_the_sample(finished):
         assert read_json(finished / f"metrics/lenet/{name}/metrics.json")["test_accuracy"] > 0.7
 
 
+@pytest.mark.long
 def test_a_second_run_gives_the_same_bytes(scratch):
     """A fold, in another folder, in new processes; of a head `test_tools` shows the same."""
     stages = ["cv_lenet@study-1", "evaluate_lenet@study-1"]

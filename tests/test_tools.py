@@ -48,7 +48,7 @@ def verify(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_verify_tells_the_same_bytes_from_others(scratch):
     lock = read_yaml(scratch / "dvc.lock")
     train = next(out for out in lock["stages"]["encode"]["outs"] if out["path"].endswith("train"))

@@ -53,8 +53,9 @@ ROWS = {
     ),
     "kills": Row(
         "What is killed goes on, and ends in the same bytes",
-        "trainings, features, the search and DVC broken off at a chosen moment",
+        "the demo killed 50 times at random; each kind of work broken off at a chosen moment",
         (
+            "tests/test_kills.py",
             "tests/test_training.py::TestOneFold"
             "::test_killed_and_started_again_it_ends_in_the_same_bytes",
             "tests/test_heads.py::test_killed_and_started_again_it_ends_in_the_same_bytes",

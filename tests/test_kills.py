@@ -1,0 +1,66 @@
+"""SIGKILL to the whole process group, at any moment of the demo, as a power cut does."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.common.files import read_yaml
+from tests.repro import ran
+from tools import demo
+
+KILLS = 50
+LONGEST_LIFE = 14  # seconds; DVC, Python and TensorFlow take some five of them to start
+
+
+def in_lock(folder: Path) -> set[str]:
+    lock = folder / "dvc.lock"
+    return set(read_yaml(lock)["stages"]) if lock.exists() else set()
+
+
+def live(folder: Path, seconds: float | None) -> tuple[str, bool]:
+    """Run `dvc repro` for so long; what it printed, and whether it was killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro"],
+        cwd=folder,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        printed, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        printed, _ = process.communicate()
+        return printed, True
+    assert process.returncode == 0, printed
+    return printed, False
+
+
+@pytest.mark.long
+def test_fifty_kills_lose_nothing_and_change_no_byte(finished, tmp_path, record_property):
+    random = np.random.default_rng(0)
+    kills, rounds, went_on = 0, 0, set()
+    while kills < KILLS:
+        rounds += 1
+        folder = tmp_path / f"round {rounds}"
+        demo.copy_project(folder)
+        demo.make_small(folder)
+        killed = True
+        while killed:
+            done = in_lock(folder)
+            rest = random.uniform(1, LONGEST_LIFE) if kills < KILLS else None
+            printed, killed = live(folder, rest)
+            kills += killed
+            assert not done & set(ran(printed)), "a finished stage ran again"
+            went_on |= set(re.findall(r"^(\S+): going on after", printed, re.MULTILINE))
+        assert (folder / "dvc.lock").read_bytes() == (finished / "dvc.lock").read_bytes()
+    assert any(stage.startswith("cv_lenet") for stage in went_on), went_on
+    record_property("cases", kills)
