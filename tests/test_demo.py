@@ -79,6 +79,14 @@ def test_the_demo_overwrites_no_folder(tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+def test_the_demo_takes_only_its_own_commit_for_its_own(tmp_path):
+    assert not demo.has_more_than_the_demo(tmp_path)
+    demo.git(tmp_path, "init", "--quiet")
+    for number in (1, 2):
+        demo.git(tmp_path, *demo.COMMIT, "--allow-empty")
+        assert demo.has_more_than_the_demo(tmp_path) == (number == 2)
+
+
 def test_lenet_learns_from_the_sample(finished):
     for name in ("study-1", "study-2"):
         assert read_json(finished / f"metrics/lenet/{name}/metrics.json")["test_accuracy"] > 0.7

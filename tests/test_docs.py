@@ -183,13 +183,16 @@ def complaints(folder: Path, changes: dict[str, Any]) -> list[str]:
 
 def test_params_that_a_command_sets_are_valid(project):
     for page, words in PROGRAMS:
+        together: dict[str, Any] = {}
         for flag, setting in pairwise(words):
             if flag in ("-S", "--set-param"):
                 name, _, values = setting.lstrip("+").partition("=")
                 # A sweep has several values; what is in brackets is one.
                 for value in [values] if values[:1] == "[" else values.split(","):
-                    found = complaints(project, nested(name, yaml.safe_load(value)))
+                    merge(together, nested(name, yaml.safe_load(value)))
+                    found = [line for line in complaints(project, together) if name in line]
                     assert not found, (page, setting)
+        assert not complaints(project, together), (page, words)
 
 
 def test_params_in_a_snippet_have_names_that_are_known(project):

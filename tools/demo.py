@@ -128,9 +128,22 @@ def dvc(
     return subprocess.run(command, cwd=folder, env=environment, check=check, **options)
 
 
+def has_more_than_the_demo(folder: Path) -> bool:
+    """Whether there is a commit, on a branch or of an experiment, besides the demo's own."""
+    if not (folder / ".git").exists():
+        return False
+    count = ["git", "rev-list", "--all", "--count"]
+    printed = subprocess.run(count, cwd=folder, check=True, capture_output=True, text=True).stdout
+    return int(printed) > 1
+
+
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_FOLDER
     if folder == DEFAULT_FOLDER:
+        if has_more_than_the_demo(folder):
+            sys.exit(
+                f"demo: error: {folder} has commits or experiments of yours; move it or delete it"
+            )
         shutil.rmtree(folder, ignore_errors=True)
     elif folder.exists():
         sys.exit(f"demo: error: {folder} is there already; name a folder that is not")
