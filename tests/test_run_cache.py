@@ -143,6 +143,7 @@ def test_in_a_clone_a_second_recipe_is_trained_evaluated_and_compared(finished, 
     assert {"resnet_study_test_accuracy", "resnet_second_test_accuracy"} <= set(compared)
 
 
+@pytest.mark.long
 def test_another_metric_trains_nothing(scratch):
     module = scratch / "stages/common/evaluation.py"
     line = '        "best_epoch": training["best_epoch"],\n'

@@ -80,6 +80,7 @@ def test_an_interrupted_search_goes_on_and_finds_the_same(searched, project, mon
         assert Path(path).read_bytes() == (uninterrupted / path).read_bytes()
 
 
+@pytest.mark.long
 def test_a_changed_param_starts_a_fresh_search(project, monkeypatch, capsys):
     set_params(project, {"tune.algorithm": "random", "tune.max_trials": 2, "tune.max_epochs": 1})
     with monkeypatch.context() as patch:

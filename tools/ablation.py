@@ -30,7 +30,8 @@ INTRODUCTION = """\
 Each row keeps the changes of those above it, and is one experiment of DVC's: the command in its
 place below the table repeats it, from a clean clone too. LeNet-5 is trained on the first of its
 five folds here. What to take was chosen by validation accuracy alone; the test set's stands beside
-it. `tools/ablation.py` queued the experiments and wrote this page from them.\
+it. `tools/ablation.py` queued the experiments and wrote this page from them;
+[the trail](trail.md) has them as DVC shows them.\
 """
 
 
