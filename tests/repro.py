@@ -1,7 +1,9 @@
 """Running `dvc repro`, and what it says of the stages."""
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 from tools import demo
@@ -22,6 +24,19 @@ def repro(folder: Path, *arguments: str, fails: bool = False) -> str:
     )
     assert (done.returncode != 0) == fails, done.stdout
     return done.stdout
+
+
+def begin(folder: Path, *arguments: str) -> subprocess.Popen:
+    """Start `dvc repro` in a process group of its own, to be killed as a whole."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", *arguments],
+        cwd=folder,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def ran(output: str) -> list[str]:

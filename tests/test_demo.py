@@ -20,7 +20,7 @@ from stages.common.classes import class_names
 from stages.common.files import read_json, read_yaml
 from stages.common.images import ImageSet
 from tests.helpers import contents
-from tests.repro import ran, repro
+from tests.repro import begin, ran, repro
 from tools import demo, times
 
 pytestmark = pytest.mark.slow
@@ -82,9 +82,15 @@ def test_the_demo_overwrites_no_folder(tmp_path):
 def test_the_demo_takes_only_its_own_commit_for_its_own(tmp_path):
     assert not demo.has_more_than_the_demo(tmp_path)
     demo.git(tmp_path, "init", "--quiet")
-    for number in (1, 2):
-        demo.git(tmp_path, *demo.COMMIT, "--allow-empty")
-        assert demo.has_more_than_the_demo(tmp_path) == (number == 2)
+    (tmp_path / "params.yaml").write_text("broken off")
+    assert not demo.has_more_than_the_demo(tmp_path)
+    demo.git(tmp_path, "add", ".")
+    demo.git(tmp_path, *demo.COMMIT)
+    assert not demo.has_more_than_the_demo(tmp_path)
+    (tmp_path / "params.yaml").write_text("mine")
+    assert demo.has_more_than_the_demo(tmp_path)
+    demo.git(tmp_path, *demo.COMMIT, "--all")
+    assert demo.has_more_than_the_demo(tmp_path)
 
 
 def test_lenet_learns_from_the_sample(finished):
@@ -124,15 +130,7 @@ def test_nothing_runs_when_nothing_has_changed(finished):
 @pytest.mark.long
 def test_a_finished_fold_is_not_trained_again_after_a_kill(scratch):
     demo.set_params(scratch, {"lenet.study.epochs": 3})
-    killed = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "cv_lenet"],
-        cwd=scratch,
-        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
+    killed = begin(scratch, "cv_lenet")
     begun = []  # in DVC's order, which is not always that of the folds
     for line in killed.stdout:
         begun += ran(line)

@@ -4,14 +4,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stages.common.files import read_yaml
-from tests.repro import ran
+from tests.repro import begin, ran
 from tools import demo
 
 KILLS = 50
@@ -25,15 +24,7 @@ def in_lock(folder: Path) -> set[str]:
 
 def live(folder: Path, seconds: float | None) -> tuple[str, bool]:
     """Run `dvc repro` for so long; what it printed, and whether it was killed."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro"],
-        cwd=folder,
-        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = begin(folder)
     try:
         printed, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:

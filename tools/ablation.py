@@ -1,4 +1,4 @@
-"""From `study` to `improved`, one change a row: `python -m tools.ablation queue|collect`.
+"""From `study` to `improved`, step by step: `python -m tools.ablation queue|collect`.
 
 `queue [NETWORK]` queues an experiment for each row of `tools/ablation.yaml` that has no experiment
 yet; `dvc queue start` runs them. `collect` writes what they came to: `stages/report/ablation.csv`,
@@ -25,13 +25,13 @@ TABLE = ROOT / "stages" / "report" / "ablation.csv"
 PAGE = ROOT / "docs" / "ablation.md"
 METRICS = ["val_accuracy", "test_accuracy"]
 INTRODUCTION = """\
-# From `study` to `improved`, one change a row
+# From `study` to `improved`, step by step
 
 Each row keeps the changes of those above it, and is one experiment of DVC's: the command in its
-place below the table repeats it, from a clean clone too. LeNet-5 is trained on the first of its
-five folds here. What to take was chosen by validation accuracy alone; the test set's stands beside
-it. `tools/ablation.py` queued the experiments and wrote this page from them;
-[the trail](trail.md) has them as DVC shows them.\
+place below the table repeats it. Two of ResNet50's rows were repeated from a clean clone, with the
+same digits. LeNet-5 is trained on the first of its five folds here. Where a row names several
+changes, they were tried together. `tools/ablation.py` queued the
+experiments and wrote this page from them; [the trail](trail.md) has them as DVC shows them.\
 """
 
 

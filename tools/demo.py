@@ -129,12 +129,18 @@ def dvc(
 
 
 def has_more_than_the_demo(folder: Path) -> bool:
-    """Whether there is a commit, on a branch or of an experiment, besides the demo's own."""
+    """Whether the demo ended, and there is a commit, an experiment or a change since."""
     if not (folder / ".git").exists():
         return False
-    count = ["git", "rev-list", "--all", "--count"]
-    printed = subprocess.run(count, cwd=folder, check=True, capture_output=True, text=True).stdout
-    return int(printed) > 1
+
+    def said(*arguments: str) -> str:
+        command = ["git", *arguments]
+        return subprocess.run(
+            command, cwd=folder, check=True, capture_output=True, text=True
+        ).stdout
+
+    commits = int(said("rev-list", "--all", "--count"))  # those of experiments too
+    return commits > 1 or (commits == 1 and bool(said("status", "--porcelain")))
 
 
 def main() -> None:
@@ -142,7 +148,8 @@ def main() -> None:
     if folder == DEFAULT_FOLDER:
         if has_more_than_the_demo(folder):
             sys.exit(
-                f"demo: error: {folder} has commits or experiments of yours; move it or delete it"
+                f"demo: error: {folder} has changes, commits or experiments of yours; move it or "
+                "delete it"
             )
         shutil.rmtree(folder, ignore_errors=True)
     elif folder.exists():
