@@ -39,7 +39,7 @@ PICTURE_COLORS = 128
 SECTIONS = {
     "result": "The result",
     "beside": "The study beside this run",
-    "ablation": "One change at a time",
+    "ablation": "Step by step",
     "tests": "Are the differences real?",
     "confusion": "What is taken for what",
     "curves": "Training curves",

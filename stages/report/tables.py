@@ -392,7 +392,7 @@ def ablation(frame: pd.DataFrame) -> Table:
         for row in frame.to_dict("records")
     ]
     columns = [str(column).replace("_", " ").capitalize() for column in frame.columns]
-    return Table("One change a row", columns, rows)
+    return Table("Step by step", columns, rows)
 
 
 def _text_or_nothing(value: Any) -> str:
