@@ -310,6 +310,17 @@ def test_an_ablation_is_shown_where_there_is_one(one, tmp_path):
     assert 'id="ablation"' not in one.page
 
 
+def test_what_the_seed_alone_does_is_told_where_it_was_tried(one, tmp_path):
+    folder = copy_inputs(one.folder, tmp_path / "seeds")
+    (folder / inputs.SEEDS).write_text(
+        "network,change,test_accuracy\nLeNet-5,seed 0,0.91\nLeNet-5,seed 1,0.92\n"
+    )
+    page = made(folder).page
+    assert "under 2 seeds on the same images: 91.00 to 92.00\u202f%" in page
+    assert "a standard deviation of 0.71 points" in page
+    assert "What the seed alone does" not in one.page
+
+
 @pytest.mark.parametrize(
     ("path", "stage"),
     [

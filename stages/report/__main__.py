@@ -251,7 +251,9 @@ def facts(settings: Params, models: list[Model]) -> dict[str, Any]:
     wrong = inputs.misclassified()
     scored = story.scores(results)
     dots, ticks = picture_of_the_result(results, of_classifiers)
-    ablation = pd.read_csv(inputs.ABLATION) if inputs.ABLATION.exists() else None
+    ablation, seeds = (
+        pd.read_csv(path) if path.exists() else None for path in (inputs.ABLATION, inputs.SEEDS)
+    )
     return {
         "sections": sections(with_study, ablation is not None),
         "settings": settings,
@@ -277,7 +279,9 @@ def facts(settings: Params, models: list[Model]) -> dict[str, Any]:
         else [],
         "overfitting": tables.overfitting(compared("overfitting")),
         "best_epochs": tables.best_epochs(results),
-        "ablation": None if ablation is None else tables.ablation(ablation),
+        "ablation": None if ablation is None else tables.ablation("Step by step", ablation),
+        "seeds": None if seeds is None else tables.ablation("Other seeds", seeds),
+        "by_seed": None if seeds is None else story.by_seed(seeds["test_accuracy"]),
         "pairs": len(mcnemar),
         "told_apart": story.told_apart(mcnemar),
         "mcnemar": tables.mcnemar("McNemar's exact test, each pair", mcnemar, titles),

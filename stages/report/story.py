@@ -214,6 +214,17 @@ def against_study(row: pd.Series) -> str:
     )
 
 
+def by_seed(accuracies: pd.Series) -> str:
+    """How far the seed alone moves the test accuracy of one training, in words."""
+    low, high = (f"{100 * value:.2f}" for value in (accuracies.min(), accuracies.max()))
+    return (
+        f"The first fold, trained under {len(accuracies)} seeds on the same images: {low} to "
+        f"{high}{formats.PERCENT}, a standard deviation of {100 * accuracies.std():.2f} points. "
+        f"Two single trainings can differ by about {100 * 2 * 2**0.5 * accuracies.std():.1f} "
+        "points by their seeds alone."
+    )
+
+
 def _equals(p: float) -> str:
     text = formats.p_value(p)
     return text if text.startswith("<") else f"= {text}"

@@ -380,7 +380,7 @@ def _setting(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def ablation(frame: pd.DataFrame) -> Table:
+def ablation(caption: str, frame: pd.DataFrame) -> Table:
     """As it was written down; columns that name an accuracy hold shares."""
     rows = [
         [
@@ -392,7 +392,7 @@ def ablation(frame: pd.DataFrame) -> Table:
         for row in frame.to_dict("records")
     ]
     columns = [str(column).replace("_", " ").capitalize() for column in frame.columns]
-    return Table("Step by step", columns, rows)
+    return Table(caption, columns, rows)
 
 
 def _text_or_nothing(value: Any) -> str:
