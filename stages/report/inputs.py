@@ -16,7 +16,7 @@ MISCLASSIFIED = Path("plots/misclassified")
 PACKAGES = Path("requirements.lock")
 # How long the run took that the repository holds; `python -m tools.times --save` writes it.
 FULL_RUN = Path("stages/report/full_run.yaml")
-# One change a row, from one recipe to another; whoever tries them out writes it. It may be missing.
+# From one recipe to another, step by step; `python -m tools.ablation` writes it. It may be missing.
 ABLATION = Path("stages/report/ablation.csv")
 
 
