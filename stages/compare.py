@@ -310,10 +310,10 @@ def picture(table: pd.DataFrame, notes: list[str]) -> plt.Figure:
     """Test accuracies, ours and the study's, the best first, with what a reader must know."""
     measures = ["mean of the folds, test", "folds together, test", "test"]
     shown = table[table["measure"].isin(measures)].sort_values("accuracy")
-    names = [
-        f"{row.model}{', folds together' if row.measure.startswith('folds') else ''}"
-        for row in shown.itertuples()
-    ]
+    which = {measures[0]: ", mean of the folds", measures[1]: ", folds together", measures[2]: ""}
+    # "The study" is the published one, in the legend.
+    titles = shown["model"].str.replace("(study)", "(study's settings)", regex=False)
+    names = titles + shown["measure"].map(which)
     ours, theirs = 100 * shown["accuracy"], 100 * shown["study_accuracy"].astype(float)
     rows = np.arange(len(shown))
     figure, axes = plt.subplots(figsize=(8, 0.6 * len(shown) + 2.4))
