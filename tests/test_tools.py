@@ -1,5 +1,6 @@
 """The commands beside the stages: what will run, how long it took."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 import yaml
 
 from stages.common.files import read_yaml
+from stages.report.inputs import FULL_RUN
+from tests.imports import ROOT
 from tools import plan, times
 from tools.demo import git, set_params
 
@@ -23,15 +26,32 @@ def written(folder) -> dict[str, float]:
 def test_the_plan_names_what_follows_from_a_change_and_its_time(scratch, monkeypatch, capsys):
     monkeypatch.chdir(scratch)
     plan.main()
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == "Nothing to run: all 22 stages are up to date.\n"
     set_params(scratch, {"vgg.study.dense_units": 64})
     plan.main()
     printed = capsys.readouterr().out
-    assert "vgg@study, evaluate_vgg@study" in printed
-    for stage in ("compare", "misclassified", "report"):
-        assert stage in printed
-    assert "resnet" not in printed.replace("evaluate_", "")
-    assert "When they ran last they took 0." in printed
+    begins, _, *lines = printed.splitlines()
+    assert begins.startswith("To run: at most 5 of 22 stages, about 0.")
+    assert [line.split()[1] for line in lines[:2]] == ["vgg@study", "evaluate_vgg@study"]
+    assert {line.split()[1] for line in lines[2:]} == {"compare", "misclassified", "report"}
+
+
+def test_a_stage_that_never_ran_is_taken_for_the_mean_of_its_like():
+    seconds = {"cv_lenet@study-1": 60.0, "cv_lenet@study-2": 120.0, "resnet@study": 5.0}
+    assert plan.estimate("cv_lenet@study-2", seconds) == (120.0, "")
+    assert plan.estimate("cv_lenet@new-1", seconds) == (
+        90.0,
+        "never ran: mean of 2 other cv_lenet",
+    )
+    assert plan.estimate("vgg@study", seconds) == (None, "never ran")
+
+
+@pytest.mark.parametrize(("source", "counts"), [("fashion_mnist", True), ("sample", False)])
+def test_the_repositorys_own_run_tells_of_its_own_images_alone(project, source, counts):
+    set_params(project, {"data.source": source})
+    (project / FULL_RUN).parent.mkdir(parents=True)
+    shutil.copy(ROOT / FULL_RUN, project / FULL_RUN)
+    assert ("tune" in plan.known()) == counts
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def results(frame: pd.DataFrame, against_study: pd.DataFrame | None) -> Table:
                 row.measure,
                 percent(study_accuracy),
                 percent(row.accuracy),
-                formats.points(row.accuracy - row.study_accuracy),
+                formats.difference(row.accuracy, row.study_accuracy),
                 interval(row.low, row.high),
                 loss(row.study_loss),
                 loss(row.loss),
