@@ -44,7 +44,7 @@ predict: $(READY) ## what is on a picture: make predict IMAGE=picture.png, or a 
 times: $(READY) ## what DVC ran last here, when, and how long each stage took
 	@python -m tools.times
 
-verify: $(READY) ## run a stage again and compare every byte: make verify STAGE=resnet@study; without STAGE the demo, twice
+verify: $(READY) ## run a stage again and compare every byte: make verify STAGE=resnet@study; without STAGE the demo, three times
 	@python -m tools.verify $(STAGE)
 
 board: $(READY) ## the curves of trainings while they run, in a browser, by TensorBoard
