@@ -273,6 +273,7 @@ def facts(settings: Params, models: list[Model]) -> dict[str, Any]:
         "changed": tables.settings_changed(models, settings),
         "results": tables.results(results, welch),
         "welch": [story.against_study(row) for _, row in welch.iterrows()] if with_study else [],
+        "stated_mean": study.RESULTS["lenet"][story.MEAN].accuracy,
         "why": [
             (
                 called(model.title),
