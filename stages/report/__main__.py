@@ -276,6 +276,7 @@ def facts(settings: Params, models: list[Model]) -> dict[str, Any]:
         "changed": tables.settings_changed(models, settings),
         "results": tables.results(results, welch),
         "welch": [story.against_study(row) for _, row in welch.iterrows()] if with_study else [],
+        "stated_mean": study.RESULTS["lenet"][story.MEAN].accuracy,
         "why": [
             (
                 called(model.title),
@@ -289,6 +290,7 @@ def facts(settings: Params, models: list[Model]) -> dict[str, Any]:
         "overfitting": tables.overfitting(compared("overfitting")),
         "best_epochs": tables.best_epochs(results),
         "ablation": None if ablation is None else tables.ablation("Step by step", ablation),
+        "commands": [] if ablation is None else list(ablation["command"]),
         "seeds": None if seeds is None else tables.ablation("Other seeds", seeds),
         "by_seed": None if seeds is None else story.by_seed(seeds["test_accuracy"]),
         "pairs": len(mcnemar),

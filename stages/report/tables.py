@@ -381,7 +381,8 @@ def _setting(value: Any) -> str:
 
 
 def ablation(caption: str, frame: pd.DataFrame) -> Table:
-    """As it was written down; columns that name an accuracy hold shares."""
+    """As it was written down, a group a network, but for the commands, each as long as a page."""
+    shown = frame.drop(columns=["network", "command"], errors="ignore")
     rows = [
         [
             percent(value)
@@ -389,10 +390,11 @@ def ablation(caption: str, frame: pd.DataFrame) -> Table:
             else _text_or_nothing(value)
             for column, value in row.items()
         ]
-        for row in frame.to_dict("records")
+        for row in shown.to_dict("records")
     ]
-    columns = [str(column).replace("_", " ").capitalize() for column in frame.columns]
-    return Table(caption, columns, rows)
+    columns = [str(column).replace("_", " ").capitalize() for column in shown.columns]
+    columns = [column.replace("Val ", "Validation ") for column in columns]
+    return Table(caption, columns, rows, groups=list(frame["network"]))
 
 
 def _text_or_nothing(value: Any) -> str:
