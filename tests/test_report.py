@@ -86,7 +86,7 @@ def made(folder: Path) -> SimpleNamespace:
             stage.main()
         page = report.PAGE.read_text(encoding="utf-8")
         settings = params.load()
-        models = runs.load_all(settings)
+        models = runs.load_all(settings, study.random_networks(settings))
         facts = report.facts(settings, models)
     return SimpleNamespace(
         folder=folder, page=page, facts=facts, models=models, settings=settings, read=Reader(page)
