@@ -87,7 +87,7 @@ def main(recipe: str, fold: int) -> None:
     best = without_optimizer(model)
     best.load_weights(work / "best.weights.h5")
     network = without_augmentation(model)
-    whole = on_raw_images(network, chosen.average_mirrored)
+    whole = on_raw_images(network, chosen.average_mirrored, chosen.average_shifted)
     with atomic_folder(OUTPUT / f"{recipe}-{fold}") as folder:
         save_model(whole, folder / "model.keras")
         summary = training.save(

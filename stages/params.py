@@ -62,6 +62,7 @@ def _no_ensemble(name: str) -> str:
 
 Rate = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, le=1)]
 Fraction = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, lt=1)]
+Shift = Annotated[int, Field(ge=1, le=8)]  # in pixels
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Width = Annotated[int, Field(ge=1, le=65536)]
 Decay = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, lt=1)]
@@ -195,9 +196,10 @@ class LenetRecipe(TrainingRecipe):
     learning_rate: Literal["tuned"] | Rate
     batch_normalization: bool | None = None
     flip: bool | None = None
-    shift: Annotated[int, Field(ge=1, le=8)] | None = None
+    shift: Shift | None = None
     erasing: Fraction | None = None
     average_mirrored: bool | None = None
+    average_shifted: Shift | None = None
     seed: Seed | None = None  # the folds keep to the seed of the whole file
     seed_by_fold: bool | None = None
 

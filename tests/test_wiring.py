@@ -150,6 +150,7 @@ NEW_VALUES = {
         "ema_momentum": 0.95,
         "precision": "mixed_float16",
         "average_mirrored": True,
+        "average_shifted": 3,
         "seed": 5,
         "seed_by_fold": True,
     },

@@ -15,21 +15,39 @@ def without_augmentation(model: keras.Sequential) -> keras.Sequential:
     )
 
 
-def on_raw_images(network: keras.Sequential, mirrored: bool | None = None) -> keras.Model:
+def on_raw_images(
+    network: keras.Sequential, mirrored: bool | None = None, shifted: int | None = None
+) -> keras.Model:
     """`network` for images as they are, (n, 28, 28), 0-255.
 
+    With either option it answers with the mean of the probabilities of several views of each image.
+
     Args:
-        mirrored: answer with the mean of the probabilities of each image and its mirror image.
+        mirrored: each view's mirror image beside it.
+        shifted: the image where it is, and moved by so many pixels up, down, left and right over a
+            black ground.
     """
     layers = keras.layers
     raw = keras.Input((SIDE, SIDE), name="raw_image")
     grey = layers.Reshape((SIDE, SIDE, 1), dtype="float32", name="grey_channel")(raw)
-    image = layers.Rescaling(1 / 255, dtype="float32", name="to_unit_range")(grey)
-    probabilities = network(image)
+    views = [layers.Rescaling(1 / 255, dtype="float32", name="to_unit_range")(grey)]
+    if shifted:
+        wide = layers.ZeroPadding2D(shifted, dtype="float32", name="black_ground")(views[0])
+        far, middle = 2 * shifted, (shifted, shifted)
+        for name, *cut in (
+            ("up", (far, 0), middle),
+            ("down", (0, far), middle),
+            ("left", middle, (far, 0)),
+            ("right", middle, (0, far)),
+        ):
+            views.append(layers.Cropping2D(tuple(cut), dtype="float32", name=name)(wide))
     if mirrored:
-        both = [probabilities, network(image[:, :, ::-1])]
-        probabilities = layers.Average(dtype="float32", name="both_sides")(both)
-    return keras.Model(raw, probabilities, name=f"{network.name}_on_raw_images")
+        views += [view[:, :, ::-1] for view in views]
+    probabilities = [network(view) for view in views]
+    if len(views) == 1:
+        return keras.Model(raw, probabilities[0], name=f"{network.name}_on_raw_images")
+    mean = layers.Average(dtype="float32", name="mean_of_views")(probabilities)
+    return keras.Model(raw, mean, name=f"{network.name}_on_raw_images")
 
 
 def on_encoded_images(model: keras.Model) -> keras.Model:

@@ -26,9 +26,11 @@ PREPARED = "images prepared as the weights expect them"
 EXTRAS = {
     "batch_normalization": "batch normalisation",
     "flip": "every second training image mirrored",
-    "shift": "training images moved by up to {} pixels",
+    "shift": "training images moved by up to {} px",
     "erasing": "a rectangle blackened in {:.0%} of the training images",
     "average_mirrored": "the mean of an image's and its mirror image's answers",
+    "average_shifted": "the mean of the answers for an image where it is and moved by {} px",
+    "seed_by_fold": "a seed of its own for each fold",
     "standardise": "standardised features",
     "input_dropout": "dropout of {:g} of the features",
     "dropout": "dropout of {:g}",
@@ -68,6 +70,8 @@ def finished(models: list[Model], settings: Params) -> list[str]:
             not model.in_folds and features_of(model, settings).mirrored
         ):
             parts.append("the mean of the answers for an image and its mirror image")
+        if recorded.get("average_shifted"):
+            parts.append("the mean of the answers for an image where it is and moved aside")
         if parts:
             name = f"{NAMES[model.network]} ({model.recipe})"
             names.setdefault(listed(parts), []).append(name)
