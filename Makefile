@@ -4,7 +4,7 @@ READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro plan demo predict times verify board test test-fast test-long trust audit lint format lock clean-work
+.PHONY: help setup repro queue plan demo predict times verify board test test-fast test-long trust audit lint format lock clean-work
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -20,7 +20,7 @@ $(READY): requirements.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	touch $@
 
-# Beside what is locked: only JOBS needs it.
+# Beside what is locked: only JOBS and `queue` need it.
 .venv/.cluster: $(READY)
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock \
 	    'bokeh>=3.9' 'distributed>=2026.7'
@@ -30,6 +30,9 @@ repro: $(READY) $(if $(JOBS),.venv/.cluster) ## run the pipeline: whatever is no
 	@python -m stages.params
 	@python -m tools.plan
 	$(if $(JOBS),python -m tools.cluster --jobs "$(JOBS)",dvc repro)
+
+queue: $(READY) .venv/.cluster ## run what `dvc exp run --queue` has queued, two stages at once; JOBS=4: four
+	@python -m tools.cluster --queue --jobs "$(or $(JOBS),2)"
 
 plan: $(READY) ## what `make repro` would run, and about how long that takes
 	@python -m tools.plan

@@ -28,7 +28,8 @@ distributed = pytest.importorskip("distributed", reason="needs the extra `cluste
 pytestmark = pytest.mark.slow
 
 # A stage. NOTES is a folder: in `log` it tells when it ran and where. The first stage that finds
-# its output's name in `hangs` stands still. Those in `meet` wait for each other.
+# its output's name in `hangs` stands still. Those in `meet` wait for each other. What is in `sleep`
+# then sleeps for half a second, if it is the first one there, the second for one second, and so on.
 SCRIPT = """
 import json, os, sys, time
 from pathlib import Path
@@ -54,6 +55,9 @@ if out in names("meet"):
         if time.monotonic() > end:
             sys.exit(f"{out}: error: the others did not come")
         time.sleep(0.05)
+if out in names("sleep"):
+    note(slept=time.time())
+    time.sleep((names("sleep").index(out) + 1) / 2)
 text = "".join(Path(name).read_text() for name in ins)
 if "broken" in text:
     sys.exit(f"{out}: error: an input is broken")
@@ -222,8 +226,9 @@ def scheduler(client: "distributed.Client") -> list[str]:
 
 
 def test_with_jobs_it_is_the_serial_run(project, serial, notes):
-    """The same lock and files, and what can run at the same time does."""
-    (notes / "meet").write_text(" ".join(TRAINED))
+    """The same lock and files, and what can run at the same time takes the time of the slowest."""
+    for what in ("meet", "sleep"):
+        (notes / what).write_text(" ".join(TRAINED))
     printed = end(start(project, "--jobs", "3"))
     assert results(project) == results(serial)
     assert ran(notes) == ONCE
@@ -234,7 +239,11 @@ def test_with_jobs_it_is_the_serial_run(project, serial, notes):
     assert folders["evaluated.txt"] == str(project)
     # Of Dask's making it would be 1, and TensorFlow's bytes would be others.
     assert {note["threads"] for note in read(notes, "began")} == {None}
+    slept = [note["slept"] for note in read(notes, "slept")]
+    ended = [note["ended"] for note in read(notes, "ended") if note["out"] in TRAINED]
+    assert max(ended) - min(slept) < 2.5, "1.5 seconds is the slowest, 3 the sum"
 
+    (notes / "sleep").unlink()
     assert "dashboard" not in end(start(project, "--jobs", "3")), "nothing is left to do"
     (project / "2.txt").write_text("another\n")
     end(start(project, "--jobs", "1"))
@@ -328,6 +337,69 @@ def test_workers_that_share_nothing_but_a_remote(
     assert {note["out"] for note in read(notes, "began") if str(folder) in note["folder"]} >= set(
         TRAINED
     )
+
+
+# Fold by fold, a param that its training reads.
+TRIED = {
+    **STAGES,
+    "train": {
+        **STAGES["train"],
+        "cmd": f"{STAGES['train']['cmd']} rate-${{item.fold}}.yaml",
+        "params": [{"rate-${item.fold}.yaml": ["rate"]}],
+    },
+}
+
+
+def try_out(folder: Path, rates: dict[int, int]) -> None:
+    """Give a committed project these rates."""
+    for fold in (1, 2, 3):
+        (folder / f"rate-{fold}.yaml").write_text(f"rate: {rates.get(fold, 0)}\n")
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": TRIED}, sort_keys=False))
+    demo.git(folder, "add", "--all")
+    demo.git(folder, *demo.COMMIT)
+
+
+def experiments(folder: Path) -> dict[str, str]:
+    """The commits of finished experiments, by name."""
+    listing = ["git", "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps/*/*/*"]
+    lines = subprocess.check_output(listing, cwd=folder, text=True).splitlines()
+    return {line.split()[0].split("/")[-1]: line.split()[1] for line in lines}
+
+
+@pytest.mark.parametrize("remote", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_queued_experiments_share_what_they_can(project, notes, request, tmp_path, remote):
+    """Each is what it is without Dask, and what two need is trained once."""
+    arguments = ["--jobs", "2"]
+    if remote:
+        arguments = request.getfixturevalue("scheduler")
+        where = ("remote", "add", "--quiet", "--default", "storage", str(tmp_path / "remote"))
+        demo.dvc(project, *where)
+    try_out(project, {})
+    queue = ("exp", "run", "--quiet", "--queue")
+    demo.dvc(project, *queue, "--name", "whole", "--set-param", "rate-1.yaml:rate=1")
+    part = ("--name", "part", "--set-param", "rate-2.yaml:rate=2", "train@2", "train@3")
+    demo.dvc(project, *queue, *part)
+    printed = end(start(project, "--queue", *arguments))
+    expected = {"prepared.txt": 1, "tuned.txt": 1, "train-1.txt": 1, "train-2.txt": 2}
+    assert ran(notes) == expected | {"train-3.txt": 1, "evaluated.txt": 1}
+    assert "whole: train@1: done after" in printed
+    assert "part: train@2: done after" in printed
+    inside = {note["out"] for note in read(notes, "began") if str(project) in note["folder"]}
+    assert remote == (inside == {"evaluated.txt"}), "Dask's workers of `--jobs` are inside, too"
+    commits = experiments(project)
+    assert set(commits) == {"whole", "part"}
+    assert not (project / "dvc.lock").exists()
+
+    for name, rates, targets in [("whole", {1: 1}, []), ("part", {2: 2}, ["train@2", "train@3"])]:
+        alone = tmp_path / name
+        write(alone)
+        try_out(alone, rates)
+        demo.dvc(alone, "repro", "--quiet", *targets)
+        show = ["git", "show", f"{commits[name]}:dvc.lock"]
+        assert subprocess.check_output(show, cwd=project) == (alone / "dvc.lock").read_bytes()
+
+    _, error = failure(start(project, "--queue", *arguments))
+    assert "nothing is queued" in error
 
 
 def test_ctrl_c_ends_everything(project, notes):

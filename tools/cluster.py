@@ -4,7 +4,9 @@
 Dask cluster that runs. A stage becomes a Dask task if DVC's run cache can keep its results. A
 worker runs it in a clone of its own, and DVC's cache brings its results to all others. The last
 step is an ordinary `dvc repro` here: it finds them in the run cache, runs what is left and leaves
-the `dvc.lock` of a serial run. `docs/cluster.md` tells how to use it.
+the `dvc.lock` of a serial run. With `--queue` it is the same for the experiments that
+`dvc exp run --queue` has queued, and the last step is `dvc exp run --run-all`. `docs/cluster.md`
+tells how to use it.
 """
 
 import argparse
@@ -19,13 +21,15 @@ import tarfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.repo.experiments.executor.base import BaseExecutor
 from dvc.stage import PipelineStage, Stage
 
 from stages.cli import InputError
@@ -34,15 +38,7 @@ from tools.plan import pending
 try:
     import cloudpickle
     import dask
-    from distributed import (
-        Client,
-        Future,
-        KilledWorker,
-        LocalCluster,
-        WorkerPlugin,
-        as_completed,
-        get_worker,
-    )
+    import distributed
 except ModuleNotFoundError as error:
     sys.exit(
         f"cluster: error: the package {error.name} is missing; `make repro JOBS=2` installs what "
@@ -51,6 +47,8 @@ except ModuleNotFoundError as error:
 
 # A worker may be on a machine without this module, so it gets the code and not its name.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+QUEUE = Path(".work/queue")  # the queued experiments' trees, until all of them are done
 
 # Whatever ends a worker closes the standard input of this process, which then ends the stage.
 GUARD = """
@@ -64,67 +62,53 @@ sys.exit(child.wait())
 """
 
 
-class Clone(WorkerPlugin):
-    """The user's work tree, on each worker, where it runs a stage at a time.
+@dataclass(eq=False)
+class Clone(distributed.WorkerPlugin):
+    """The user's work tree or a queued experiment, on each worker, for a stage at a time."""
 
-    Args:
-        tree: a tar file of it.
-        config: its `.dvc/config.local`.
-        environment: variables for the stages; None: unset.
-        work: the folder for unfinished work, where all workers share one with the user.
-        sources: what `dvc add` has added, to be checked out of a shared cache.
-        remote: results go through DVC's remote; otherwise all have one cache.
-    """
-
-    def __init__(
-        self,
-        tree: bytes,
-        config: str,
-        environment: dict[str, str | None],
-        work: Path | None,
-        sources: list[str],
-        remote: bool,
-    ):
-        self.name = f"clone-{uuid.uuid4().hex[:8]}"
-        self.tree, self.config, self.environment = tree, config, environment
-        self.work, self.sources, self.remote = work, sources, remote
+    name: str
+    prefix: str  # of what is printed
+    here: Path  # where the user has it
+    tree: bytes  # a tar file of it
+    config: str  # its `.dvc/config.local`
+    environment: dict[str, str | None]  # for the stages; None: unset
+    remote: bool  # results go through DVC's remote; otherwise all have one cache
+    sources: Sequence[str] = ()  # what `dvc add` has added, to be checked out of a shared cache
 
     def setup(self, worker: Any) -> None:
         self.one_at_a_time = threading.Lock()
         self.running: subprocess.Popen | None = None
         self.folder = Path(worker.local_directory) / self.name
-        with tarfile.open(fileobj=io.BytesIO(self.tree)) as tar:
-            tar.extractall(self.folder, filter="tar")
-        (self.folder / ".dvc/config.local").write_text(self.config, encoding="utf-8")
-        if self.work:
-            (self.folder / ".work").symlink_to(self.work, target_is_directory=True)
+        unpack(self.tree, self.config, self.folder)
+        if not self.remote:  # unfinished work goes on, whoever has it next
+            (self.folder / ".work").symlink_to(self.here / ".work", target_is_directory=True)
 
     def teardown(self, worker: Any) -> None:
         if self.running:
             self.running.stdin.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def run(self, stage: str) -> tuple[str, float]:
+    def run(self, stage: str) -> None:
         """Run `stage`, unless the run cache has it, with what it needs from there.
-
-        Returns:
-            The worker's address, and the seconds that it took.
 
         Raises:
             CalledProcessError: the stage failed.
         """
         with self.one_at_a_time:
-            started, address = time.monotonic(), get_worker().address
-            get_worker().log_event(self.name, f"{stage}: begins on {address}")
+            started, address = time.monotonic(), distributed.get_worker().address
+            self.say(stage, f"begins on {address}")
             if self.sources and not self.remote:
                 self.dvc(stage, "checkout", "--quiet", *self.sources)
             self.dvc(stage, "repro", "--quiet", *(["--pull"] if self.remote else []), stage)
             if self.remote:
                 share(self.folder, [stage])
-            return address, time.monotonic() - started
+            self.say(stage, f"done after {time.monotonic() - started:.1f} s on {address}")
+
+    def say(self, stage: str, line: str) -> None:
+        line = f"{self.prefix}{stage}: {line.removeprefix(f'{stage}: ')}"
+        distributed.get_worker().log_event(self.name, line)
 
     def dvc(self, stage: str, *arguments: str) -> None:
-        worker = get_worker()
         environment = {
             **os.environ,
             **self.environment,
@@ -144,10 +128,10 @@ class Clone(WorkerPlugin):
         )
         for line in self.running.stdout:
             if line.strip():
-                prefix = "" if line.startswith(stage) else f"{stage}: "
-                worker.log_event(self.name, prefix + line.rstrip())
+                self.say(stage, line.rstrip())
         if self.running.wait():
-            raise subprocess.CalledProcessError(self.running.returncode, stage)
+            self.say(stage, "failed; what does not need it goes on")
+            raise subprocess.CalledProcessError(self.running.returncode, self.prefix + stage)
 
 
 def path() -> str:
@@ -184,63 +168,107 @@ def is_kept(stage: Stage) -> bool:
         and not (stage.frozen or stage.always_changed)
         and bool(stage.cmd and stage.deps and stage.outs)
         and all(each.protocol == "local" for each in [*stage.deps, *stage.outs])
-        and all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs)
         and not any(out.persist for out in stage.outs)
     )
 
 
 class Task(NamedTuple):
-    """A stage: those that it needs and that run too, and what it asks for in `meta`."""
+    """A stage to run in a clone, the tasks that it needs, and what it asks for in `meta`."""
 
+    clone: Clone
+    stage: str
     needs: list[str]
     resources: dict[str, float]
 
 
-def plan(remote: bool) -> tuple[Clone, dict[str, Task]]:
-    """What is not up to date and can run elsewhere, by stage, and the clones where it can.
+def plan(remote: bool, queue: bool) -> dict[str, Task]:
+    """What is not up to date and can run elsewhere, by keys of Dask's.
 
     Args:
         remote: results go through DVC's remote; otherwise through the cache of this clone.
+        queue: it is what the queued experiments need, not the work tree.
+
+    Raises:
+        InputError: no experiment is queued.
     """
+    run = uuid.uuid4().hex[:8]
+    tasks: dict[str, Task] = {}
+    # Dask's nanny sets these. Without them a stage has the threads that it has without Dask, and
+    # so the same bytes.
+    nannys = [*dask.config.get("distributed.nanny.pre-spawn-environ"), "PYTHONHASHSEED"]
+    environment = {name: os.environ.get(name) for name in nannys}
     with Repo() as repo:
-        changed = pending(repo)
-        graph = repo.index.graph  # from a stage to those that it depends on
-        by_name = {stage.addressing: stage for stage in graph}
-        tasks: dict[str, Task] = {}
-        for name in changed:
-            stage = by_name[name]
-            needs = {need.addressing for need in graph.successors(stage)} & set(changed)
-            if is_kept(stage) and needs <= set(tasks):
-                tasks[name] = Task(sorted(needs), (stage.meta or {}).get("resources", {}))
-        work = Path(repo.root_dir, ".work")
-        work.mkdir(exist_ok=True)
-        # Dask's nanny sets these. Without them a stage has the threads that it has without Dask,
-        # and so the same bytes.
-        nannys = [*dask.config.get("distributed.nanny.pre-spawn-environ"), "PYTHONHASHSEED"]
+        root, config = Path(repo.root_dir), configuration(repo, remote)
+        cache = f'dir = "{repo.cache.local_cache_dir}"\n'
+        queued = list(repo.experiments.celery_queue.iter_queued()) if queue else []
+        trees = {} if queue else {root: ("", pack(repo))}
+    for entry in queued:
+        archive = subprocess.check_output(["git", "archive", entry.stash_rev], cwd=root)
+        trees[root / QUEUE / entry.stash_rev] = f"{entry.name}: ", archive
+    if not trees:
+        raise InputError("nothing is queued; `dvc exp run --queue -S NAME=VALUE` queues something")
+    for number, (here, (prefix, tree)) in enumerate(trees.items()):
+        if queue:
+            unpack(tree, config + cache, here)
+        (here / ".work").mkdir(exist_ok=True)
         clone = Clone(
-            tree=pack(repo),
-            config=configuration(repo, remote),
-            environment={name: os.environ.get(name) for name in nannys},
-            work=None if remote else work,
-            sources=[name for name, stage in by_name.items() if not stage.cmd],
-            remote=remote,
+            f"clone-{run}-{number}",
+            prefix,
+            here,
+            tree,
+            config if remote else config + cache,
+            environment,
+            remote,
         )
-    if remote and tasks:
+        with chdir(here), Repo() as repo:
+            for key, task in find(repo, clone, run, queue).items():
+                tasks.setdefault(key, task)
+    return tasks
+
+
+def find(repo: Repo, clone: Clone, run: str, queued: bool) -> dict[str, Task]:
+    """The tasks of one clone.
+
+    The same work has the same key in all clones of a run: Dask does it once, and DVC's run cache
+    has it for the others.
+    """
+    targets = [None]
+    if queued:
+        logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of what never ran
+        repo.checkout(force=True, allow_missing=True)
+        packed = Path(repo.tmp_dir, BaseExecutor.PACKED_ARGS_FILE)
+        targets = BaseExecutor.unpack_repro_args(packed)[1]["targets"] or targets
+    wanted = [stage for target in targets for stage in repo.stage.collect(target, with_deps=True)]
+    graph = repo.index.graph  # from a stage to those that it depends on
+    clone.sources = [stage.addressing for stage in graph if not stage.cmd]
+    by_name = {stage.addressing: stage for stage in graph}
+    changed = pending(repo)
+    keys: dict[str, str] = {}
+    tasks: dict[str, Task] = {}
+    for name in changed:
+        stage = by_name[name]
+        needs = {need.addressing for need in graph.successors(stage)} & set(changed)
+        if stage in wanted and is_kept(stage) and needs <= set(keys):
+            needed = sorted(keys[need] for need in needs)
+            read = [dep.exists and dep.get_hash().value for dep in stage.deps]
+            keys[name] = f"{name} {dask.base.tokenize(run, stage.cmd, read, needed)}"
+            resources = (stage.meta or {}).get("resources", {})
+            tasks[keys[name]] = Task(clone, name, needed, resources)
+    if clone.remote and tasks:
         share(
-            Path.cwd(),
+            clone.here,
             [name for name, stage in by_name.items() if name not in changed and is_kept(stage)],
         )
-    return clone, tasks
+    return tasks
 
 
 def pack(repo: Repo) -> bytes:
     """A tar file of what Git has or would add, as it is now, and of what else stages read."""
     root = Path(repo.root_dir)
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", ":!.work"]
-    printed = subprocess.run(listing, cwd=root, check=True, capture_output=True, text=True).stdout
+    names = set(subprocess.check_output(listing, cwd=root, text=True).split("\0"))
     outs = {out.fs_path for out in repo.index.outs}
     read = {dep.fs_path for dep in repo.index.deps if dep.protocol == "local"} - outs
-    names = {name for name in printed.split("\0") if name}
     names |= {os.path.relpath(path, root) for path in read if Path(path).is_relative_to(root)}
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
@@ -250,84 +278,66 @@ def pack(repo: Repo) -> bytes:
     return packed.getvalue()
 
 
+def unpack(tree: bytes, config: str, folder: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(tree)) as tar:
+        tar.extractall(folder, filter="tar")
+    (folder / ".dvc/config.local").write_text(config, encoding="utf-8")
+
+
 def configuration(repo: Repo, remote: bool) -> str:
-    """The `.dvc/config.local` of a clone: no Git, links in place of copies, and what is shared."""
-    lines = ["[core]", "no_scm = true", "autostage = false", "[cache]"]
-    lines += ["type = reflink,hardlink,symlink,copy"]
+    """The `.dvc/config.local` of a clone: no Git, the remote, and links in place of copies."""
+    lines = ["[core]", "no_scm = true", "autostage = false"]
     if remote:
         name = repo.cloud.get_remote().name
         lines += [f"['remote \"{name}\"']", f'url = "{repo.config["remote"][name]["url"]}"']
-    else:
-        lines += [f'dir = "{repo.cache.local_cache_dir}"']
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "[cache]", "type = reflink,hardlink,symlink,copy", ""])
 
 
-def check_resources(client: Client, tasks: dict[str, Task]) -> None:
+def check_resources(client: distributed.Client, tasks: dict[str, Task]) -> None:
     """Raise an `InputError` for a stage for which no worker has what it asks for."""
     workers = [worker["resources"] for worker in client.scheduler_info()["workers"].values()]
-    for name, task in tasks.items():
+    for task in tasks.values():
         wanted = task.resources.items()
         if not any(all(has.get(key, 0) >= value for key, value in wanted) for has in workers):
             asked = " ".join(f"{key}={value:g}" for key, value in wanted)
             raise InputError(
-                f"no worker has {asked}, which `meta` in dvc.yaml asks for the stage {name}; start "
-                f"one that has, by `dask worker --resources '{asked}'`, or change `meta`"
+                f"no worker has {asked}, which `meta` in dvc.yaml asks for the stage {task.stage}; "
+                f"start one that has, by `dask worker --resources '{asked}'`, or change `meta`"
             )
 
 
-def distribute(client: Client, clone: Clone, tasks: dict[str, Task]) -> None:
+def distribute(client: distributed.Client, tasks: dict[str, Task]) -> None:
     """Run `tasks` on the workers of `client`, and print what they print.
 
     Raises:
-        InputError: a stage failed or lost its worker too often, or no worker is fit for it.
+        InputError: a stage failed or lost its worker too often, or no worker is fit for it. What
+            does not need it has run to its end.
     """
     check_resources(client, tasks)
-    client.subscribe_topic(clone.name, lambda event: print(event[1], flush=True))
-    client.register_plugin(clone)
-    futures: dict[str, Future] = {}
-    for name, task in tasks.items():
-        futures[name] = client.submit(
-            run_stage,
-            clone.name,
-            name,
-            *[futures[need] for need in task.needs],
-            key=f"{name} {clone.name}",
-            resources=task.resources,
-        )
+    clones = {task.clone.name: task.clone for task in tasks.values()}
+    for name, clone in clones.items():
+        client.subscribe_topic(name, lambda event: print(event[1], flush=True))
+        client.register_plugin(clone)
+    futures: dict[str, distributed.Future] = {}
+    for key, task in tasks.items():
+        needed = [futures[need] for need in task.needs]
+        arguments = (task.clone.name, task.stage, *needed)
+        futures[key] = client.submit(run_stage, *arguments, key=key, resources=task.resources)
+    failed: set[str] = set()
     try:
-        collect(futures)
+        for future in distributed.as_completed(futures.values()):
+            error = future.exception()
+            # That of the stage which began it, also in those that need it.
+            if isinstance(error, subprocess.CalledProcessError):
+                failed.add(error.cmd)
+            elif isinstance(error, distributed.KilledWorker):
+                task = tasks[error.task]
+                failed.add(f"{task.clone.prefix}{task.stage} (every worker that it ran on died)")
+            elif error:
+                raise error
     finally:
-        client.unregister_worker_plugin(clone.name)
-
-
-def run_stage(clone: str, stage: str, *needed: object) -> tuple[str, float]:
-    return get_worker().plugins[clone].run(stage)
-
-
-def collect(futures: dict[str, Future]) -> None:
-    """Wait for all stages, and tell how each of them ended.
-
-    Raises:
-        InputError: some failed. What does not need them has run to its end.
-    """
-    names = {future.key: name for name, future in futures.items()}
-    failed: list[str] = []
-    for future in as_completed(futures.values()):
-        error = future.exception()
-        if error is None:
-            address, seconds = future.result()
-            print(f"{names[future.key]}: done after {seconds:.1f} s on {address}", flush=True)
-            continue
-        # That of the stage which began it, also in those that need it.
-        if isinstance(error, subprocess.CalledProcessError):
-            name, how = error.cmd, "failed"
-        elif isinstance(error, KilledWorker):
-            name, how = names[error.task], "took down every worker that it ran on"
-        else:
-            raise error
-        if name not in failed:
-            failed.append(name)
-            print(f"{name}: {how}; what does not need it goes on", flush=True)
+        for name in clones:
+            client.unregister_worker_plugin(name)
     if failed:
         raise InputError(
             f"{', '.join(sorted(failed))} failed, for the reason above; nothing has changed here, "
@@ -335,36 +345,53 @@ def collect(futures: dict[str, Future]) -> None:
         )
 
 
-def main(jobs: int | None, scheduler: str | None, shared_cache: bool) -> int:
+def run_stage(clone: str, stage: str, *needed: None) -> None:
+    distributed.get_worker().plugins[clone].run(stage)
+
+
+def main(jobs: int | None, scheduler: str | None, shared_cache: bool, queue: bool) -> int:
     """Bring everything up to date.
 
     Returns:
-        The exit status of the `dvc repro` at the end.
+        The exit status of DVC at the end.
 
     Raises:
-        InputError: a stage failed, or there is no cluster.
+        InputError: a stage failed, there is no cluster, or nothing is queued.
     """
     if jobs is not None and jobs < 1:
         raise InputError(f"{jobs} workers do nothing; let JOBS be 1 or more")
     remote = scheduler is not None and not shared_cache
     environment = os.environ | {"PATH": path()}  # Dask's nanny changes it
-    clone, tasks = plan(remote)
+    tasks = plan(remote, queue)
     if tasks:
         with cluster(jobs, scheduler) as client:
             print(f"cluster: the dashboard is at {client.dashboard_link}", flush=True)
-            distribute(client, clone, tasks)
-    repro = ["repro", "--pull"] if remote else ["repro"]
-    command = [sys.executable, "-m", "dvc", *repro]
-    return subprocess.run(command, env=environment, check=False).returncode
+            distribute(client, tasks)
+    dvc, pull = [sys.executable, "-m", "dvc"], ["--pull"] if remote else []
+    if not queue:
+        return subprocess.run([*dvc, "repro", *pull], env=environment, check=False).returncode
+    for clone in {task.clone for task in tasks.values()} if remote else ():
+        stages = [task.stage for task in tasks.values() if task.clone is clone]
+        fetch = [*dvc, "repro", "--quiet", "--pull", *stages]
+        subprocess.run(fetch, cwd=clone.here, env=environment, check=True)
+    last = [*dvc, "exp", "run", "--run-all", "--jobs", str(jobs or 1)]
+    subprocess.run(last, env=environment, check=True)
+    with Repo() as repo:
+        ended = repo.experiments.celery_queue.iter_failed()
+        failed = [entry.name for entry, _ in ended if (QUEUE / entry.stash_rev).exists()]
+    shutil.rmtree(QUEUE)
+    if failed:
+        raise InputError(f"{', '.join(failed)} failed, for the reason in `dvc queue logs NAME`")
+    return 0
 
 
 @contextmanager
-def cluster(jobs: int | None, scheduler: str | None) -> Iterator[Client]:
+def cluster(jobs: int | None, scheduler: str | None) -> Iterator[distributed.Client]:
     """Workers of one's own, or those of a `scheduler`."""
     if scheduler is None:
         # Ctrl-C is for this process alone, which then ends the workers.
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        own = LocalCluster(
+        own = distributed.LocalCluster(
             n_workers=jobs,
             threads_per_worker=1,
             memory_limit=0,  # Dask would count the worker's own, not that of its stage
@@ -373,11 +400,11 @@ def cluster(jobs: int | None, scheduler: str | None) -> Iterator[Client]:
             dashboard_address="127.0.0.1:8787",
         )
         signal.signal(signal.SIGINT, handler)
-        with own, Client(own) as client:
+        with own, distributed.Client(own) as client:
             yield client
         return
     try:
-        client = Client(scheduler, timeout=10)
+        client = distributed.Client(scheduler, timeout=10)
         client.wait_for_workers(1, timeout=60)
     except (OSError, TimeoutError, ValueError):  # ValueError: no such address can be
         raise InputError(
@@ -393,11 +420,9 @@ if __name__ == "__main__":
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--jobs", type=int, metavar="N", help="so many workers on this machine")
     where.add_argument("--scheduler", metavar="ADDRESS", help="of a cluster, as tcp://box:8786")
-    parser.add_argument(
-        "--shared-cache",
-        action="store_true",
-        help="the workers of the cluster see this clone's cache, by the same path",
-    )
+    shared, queue = "its workers see this clone's cache, by the same path", "queued experiments"
+    parser.add_argument("--shared-cache", action="store_true", help=shared)
+    parser.add_argument("--queue", action="store_true", help=queue)
     arguments = parser.parse_args()
     try:
         sys.exit(main(**vars(arguments)))
