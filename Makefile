@@ -4,7 +4,7 @@ READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro demo predict times verify board bench bench-long test test-fast test-long trust audit lint format lock clean-work
+.PHONY: help setup repro plan demo predict times verify board bench bench-long test test-fast test-long trust audit lint format lock clean-work
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -15,6 +15,7 @@ $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); \
 	    sys.exit(None if ok else "make: error: $(PYTHON) is Python %d.%d; 3.11 to 3.13 is needed: make PYTHON=python3.12 ..." % sys.version_info[:2])'
 	rm -rf .venv
+	@echo "Once: pip installs requirements.lock into .venv, 3 GB. It takes one to three minutes, and says nothing meanwhile."
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	touch $@
@@ -36,6 +37,9 @@ repro: $(READY) $(if $(JOBS),.venv/.cluster) ## run the pipeline: whatever is no
 	@python -m tools.plan
 	$(if $(JOBS),python -m tools.cluster --jobs "$(JOBS)",dvc repro)
 
+plan: $(READY) ## what `make repro` would run, and about how long that takes
+	@python -m tools.plan
+
 demo: $(READY) ## run the whole pipeline small, in a scratch copy, without network
 	python -m tools.demo
 
@@ -46,7 +50,7 @@ predict: $(READY) ## what is on a picture: make predict IMAGE=picture.png, or a 
 times: $(READY) ## what DVC ran last here, when, and how long each stage took
 	@python -m tools.times
 
-verify: $(READY) ## run a stage again and compare every byte: make verify STAGE=resnet@study; without STAGE the demo, twice
+verify: $(READY) ## run a stage again and compare every byte: make verify STAGE=resnet@study; without STAGE the demo, three times
 	@python -m tools.verify $(STAGE)
 
 board: $(READY) ## the curves of trainings while they run, in a browser, by TensorBoard

@@ -11,6 +11,12 @@ from datetime import datetime
 from pathlib import Path
 
 TIMES = Path(".work/times.csv")
+ARGUMENTS = {
+    "recipe": "a key of the network's section in params.yaml, as `study`",
+    "fold": "one of `cv.folds` in params.yaml",
+    "name": "a key of the section of params.yaml that is named above",
+    "head": "resnet or vgg",
+}
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -34,7 +40,7 @@ def run(main: Callable[..., object], **arguments: type) -> None:
         prog=f"python -m {name}", description=sys.modules["__main__"].__doc__
     )
     for argument, kind in arguments.items():
-        parser.add_argument(argument, type=kind)
+        parser.add_argument(argument, type=kind, help=ARGUMENTS[argument])
     try:
         main(**vars(parser.parse_args()))
         if stage := os.environ.get("DVC_STAGE"):

@@ -310,10 +310,10 @@ def picture(table: pd.DataFrame, notes: list[str]) -> plt.Figure:
     """Test accuracies, ours and the study's, the best first, with what a reader must know."""
     measures = ["mean of the folds, test", "folds together, test", "test"]
     shown = table[table["measure"].isin(measures)].sort_values("accuracy")
-    names = [
-        f"{row.model}{', folds together' if row.measure.startswith('folds') else ''}"
-        for row in shown.itertuples()
-    ]
+    which = {measures[0]: ", mean of the folds", measures[1]: ", folds together", measures[2]: ""}
+    # "The study" is the published one, in the legend.
+    titles = shown["model"].str.replace("(study)", "(study's settings)", regex=False)
+    names = titles + shown["measure"].map(which)
     ours, theirs = 100 * shown["accuracy"], 100 * shown["study_accuracy"].astype(float)
     rows = np.arange(len(shown))
     figure, axes = plt.subplots(figsize=(8, 0.6 * len(shown) + 2.4))
@@ -360,14 +360,18 @@ def picture(table: pd.DataFrame, notes: list[str]) -> plt.Figure:
 
 
 def terminal_table(table: pd.DataFrame) -> str:
-    """Ours and the study's accuracies and losses, at most 80 columns wide."""
+    """Ours and the study's accuracies and losses, at most 80 columns wide.
+
+    The difference is that of the two accuracies as they are shown.
+    """
+    theirs, ours = table["study_accuracy"].astype(float), table["accuracy"]
     shown = pd.DataFrame(
         {
             "model": table["model"].mask(table["model"].eq(table["model"].shift()), ""),
             "measure": table["measure"],
-            "study": table["study_accuracy"].astype(float),
-            "ours": table["accuracy"],
-            "diff": 100 * (table["accuracy"] - table["study_accuracy"].astype(float)),
+            "study": theirs,
+            "ours": ours,
+            "diff": (100 * ours).round(2) - (100 * theirs).round(2),
             "loss": table["loss"],
         }
     ).dropna(axis="columns", how="all")
@@ -390,7 +394,7 @@ def main() -> None:
     settings: Params = params.load()
     names = class_names(settings.data)
     with_study = study.is_its_data_set(settings.data)
-    models = runs.load_all(settings)
+    models = runs.load_all(settings, study.random_networks(settings))
     classifiers = runs.classifiers(models)
     check_same_images(classifiers)
     table, notes = results_table(models, with_study), study.notes(settings)
@@ -421,8 +425,12 @@ def main() -> None:
     print(terminal_table(table))
     for note in notes:
         print(f"\n{note}")
-    best = max(classifiers, key=lambda classifier: classifier.test.accuracy)
-    print(f"\ncompare: best on the test set is {best.title}, with {best.test.accuracy:.2%} right")
+    best = max((each for each in classifiers if not each.random), key=lambda it: it.test.accuracy)
+    left_out = any(each.random for each in classifiers)
+    print(
+        f"\ncompare: best on the test set is {best.title}, with {best.test.accuracy:.2%} right"
+        + (" (what rests on random weights is left out)" if left_out else "")
+    )
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ def _no_ensemble(name: str) -> str:
 
 Rate = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, le=1)]
 Fraction = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Width = Annotated[int, Field(ge=1, le=65536)]
 Decay = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, lt=1)]
 Precision = Literal["mixed_bfloat16", "mixed_float16"]
@@ -197,6 +198,8 @@ class LenetRecipe(TrainingRecipe):
     shift: Annotated[int, Field(ge=1, le=8)] | None = None
     erasing: Fraction | None = None
     average_mirrored: bool | None = None
+    seed: Seed | None = None  # the folds keep to the seed of the whole file
+    seed_by_fold: bool | None = None
 
 
 class HeadRecipe(TrainingRecipe):
@@ -232,7 +235,7 @@ class FeaturesRecipe(Section):
 class Params(Section):
     """The whole of `params.yaml`."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    seed: Seed
     data: Data
     clean: Clean
     tune: Tune

@@ -49,6 +49,15 @@ def test_the_demo_runs_every_stage_and_ends_with_the_table(finished):
         assert model in table
     assert "a small sample of Fashion-MNIST" in table
     assert "random here, not ImageNet's" in table
+    assert "VGG16, random weights" in table
+    assert "compare: best on the test set is LeNet-5" in table
+    assert log.index("what they give, alone or with LeNet-5") > log.index("Running stage 'report'")
+
+
+def test_the_demos_readme_says_which_numbers_are_its_own(finished):
+    readme = (finished / "README.md").read_text(encoding="utf-8")
+    assert readme == demo.NOTE + (demo.ROOT / "README.md").read_text(encoding="utf-8")
+    assert demo.NOTE.startswith("> **This is the copy that `make demo` has made.**")
 
 
 def test_the_demo_ends_with_a_commit_on_main(finished):

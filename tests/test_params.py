@@ -47,6 +47,8 @@ OPTIONAL = {
     "lenet.study.shift": 2,
     "lenet.study.erasing": 0.25,
     "lenet.study.average_mirrored": True,
+    "lenet.study.seed": 0,
+    "lenet.study.seed_by_fold": True,
     "resnet.study.standardise": True,
     "resnet.study.input_dropout": 0.1,
     "vgg.study.standardise": False,

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -242,7 +243,7 @@ def test_a_run_with_random_weights_says_nothing_of_the_verdict(one):
     (words,) = one.facts["verdict"]
     assert "cannot say" in words
     why = dict(one.facts["why"])
-    assert why["VGG16, frozen"].endswith("Nothing follows from it.")
+    assert why["VGG16, random weights"].endswith("Nothing follows from it.")
     assert "2,000 training images here where the study has 59,914" in why["LeNet-5"]
 
 
@@ -250,10 +251,51 @@ def test_the_first_lines_say_what_changed_the_verdict(two):
     at_its_settings, improved = two.facts["verdict"]
     assert at_its_settings.startswith("At the study's settings its verdict stands: LeNet-5 (")
     assert "VGG16 96.00\u202f%" in improved
-    assert "Frozen VGG16 is then ahead of LeNet-5." in improved
+    assert "Frozen VGG16 is then ahead of a single LeNet-5, by the mean of the folds." in improved
+    assert "LeNet-5's folds together have" in improved
+    assert "and are behind VGG16 (McNemar's test, below)." in improved
     assert "images prepared as the weights expect them, features from other layers" in improved
     assert "larger images (64x64)" in improved
     assert two.facts["lead"].startswith("Best on the 500 test images: VGG16, frozen (improved)")
+
+
+def test_what_rests_on_random_weights_is_marked_and_is_not_the_best(one):
+    lead, titles = one.facts["lead"], one.facts["titles"]
+    assert lead.startswith("Best on the 500 test images: LeNet-5")
+    assert "What rests on random weights is left out here." in lead
+    assert titles["resnet-study"] == "ResNet50, random weights"
+    assert titles["all-study"] == "All three networks, random weights"
+    assert "frozen" not in "".join(titles.values())
+
+
+def test_even_if_it_has_the_most_right():
+    measures = {"network": ["lenet", "vgg"], "recipe": "a", "measure": [story.MEAN, "test"]}
+    results = pd.DataFrame(
+        {**measures, "model": ["LeNet-5", "VGG16"], "accuracy": [0.7, 0.9], "study_accuracy": None}
+    )
+    classifiers = pd.DataFrame(
+        {
+            "classifier": ["lenet-a", "vgg-a", "all-a"],
+            "title": ["LeNet-5, fold 1", "VGG16", "All"],
+            "accuracy": [0.71, 0.9, 0.95],
+            "low": 0.5,
+            "high": 0.96,
+        }
+    )
+    words = story.lead(classifiers, results, 100, ["vgg-a", "all-a"])
+    assert words.startswith("Best on the 100 test images: LeNet-5, fold 1, with 71.00")
+    assert "VGG16" not in words
+    assert "All, with 95.00" in story.lead(classifiers, results, 100, [])
+
+
+def test_the_page_says_what_the_curves_are_without(one, two):
+    assert one.facts["finished"] == []
+    averaged = two.models[1].runs[0].training | {"average_mirrored": True, "ema_momentum": 0.9}
+    model = replace(two.models[1], runs=[replace(two.models[1].runs[0], training=averaged)])
+    assert story.finished([model], two.settings) == [
+        "The finished LeNet-5 (improved) has in addition the moving average of the weights and the "
+        "mean of the answers for an image and its mirror image."
+    ]
 
 
 def test_the_reasons_follow_from_the_settings(two):
@@ -301,13 +343,28 @@ def test_a_run_without_a_search_has_no_trials(one, tmp_path):
 
 def test_an_ablation_is_shown_where_there_is_one(one, tmp_path):
     folder = copy_inputs(one.folder, tmp_path / "ablation")
+    set_params(folder, {"data.source": "fashion_mnist"})
     (folder / inputs.ABLATION).write_text(
         "network,change,val_accuracy,command\nVGG16,larger images,0.9123,dvc exp run -S a=1\n"
     )
     page = made(folder).page
     assert '<h2 id="ablation">' in page
     assert "<td class=n>91.23" in page.replace('class="n"', "class=n")
-    assert 'id="ablation"' not in one.page
+    assert page.count("dvc exp run -S a=1") == 1, "folded, for a phone has no room for columns"
+    set_params(folder, {"data.source": "sample"})
+    assert 'id="ablation"' not in made(folder).page, "its numbers are of all images"
+
+
+def test_what_the_seed_alone_does_is_told_where_it_was_tried(one, tmp_path):
+    folder = copy_inputs(one.folder, tmp_path / "seeds")
+    set_params(folder, {"data.source": "fashion_mnist"})
+    (folder / inputs.SEEDS).write_text(
+        "network,change,test_accuracy\nLeNet-5,seed 0,0.91\nLeNet-5,seed 1,0.92\n"
+    )
+    page = made(folder).page
+    assert "under 2 seeds on the same images: 91.00 to 92.00\u202f%" in page
+    assert "a standard deviation of 0.71 points" in page
+    assert "What the seed alone does" not in one.page
 
 
 @pytest.mark.parametrize(
@@ -386,6 +443,9 @@ def test_shares_and_differences_have_two_digits():
     assert percent(float("nan")) == ""
     assert formats.points(-0.00899) == "\N{MINUS SIGN}0.90"
     assert formats.points(0.0182) == "+1.82"
+    assert formats.difference(0.93434, 0.91798) == "+1.63", "93.43 less 91.80"
+    assert formats.difference(0.5, 0.50004) == "+0.00"
+    assert formats.difference(0.5, float("nan")) == ""
     assert formats.interval(0.9257, 0.93558) == "92.57 to 93.56\u202f%"
     assert formats.loss(0.51376) == "0.5138"
 

@@ -39,7 +39,7 @@ EVERY_OPTION = AUGMENTED | {
     "precision": "mixed_bfloat16",
     "average_mirrored": True,
 }
-RECIPES = {"plain": PLAIN, "every": PLAIN | EVERY_OPTION}
+RECIPES = {"plain": PLAIN, "every": PLAIN | EVERY_OPTION, "reseeded": PLAIN | {"seed": 1}}
 BUILD = ("batch_normalization", "dropout", "flip", "shift", "erasing")
 
 
@@ -268,6 +268,19 @@ class TestFolds:
         assert list(first) != list(range(20))
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [7, 7, 7]),
+        ({"seed": 0}, [0, 0, 0]),
+        ({"seed_by_fold": True}, [7, 8, 9]),
+        ({"seed": 3, "seed_by_fold": True}, [3, 4, 5]),
+    ],
+)
+def test_a_fold_may_have_a_seed_of_its_own(options, expected):
+    assert [cv_lenet.seed_of(recipe(**options), fold, 7) for fold in (1, 2, 3)] == expected
+
+
 def make_project(folder: Path) -> None:
     """64 encoded training and 30 test images, and params for two folds of three epochs.
 
@@ -445,6 +458,18 @@ def test_watching_changes_no_byte(trained, name, tmp_path, monkeypatch):
     train(name)
     assert not (tmp_path / board.FOLDER).exists()
     assert contents(tmp_path / "models") == contents(trained / "models")
+
+
+@with_recipe("plain")
+def test_another_seed_trains_otherwise_on_the_same_images(trained, name, tmp_path):
+    make_project(tmp_path)
+    train("reseeded")
+    found, expected = (
+        files.load_arrays(folder / "models/lenet" / recipe / "validation.npz")
+        for folder, recipe in ((tmp_path, "reseeded-1"), (trained, f"{name}-1"))
+    )
+    assert list(found["rows"]) == list(expected["rows"])
+    assert np.abs(found["probabilities"] - expected["probabilities"]).max() > 1e-3
 
 
 def test_a_fold_that_is_not_there_is_named(tmp_path):

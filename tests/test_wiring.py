@@ -150,6 +150,8 @@ NEW_VALUES = {
         "ema_momentum": 0.95,
         "precision": "mixed_float16",
         "average_mirrored": True,
+        "seed": 5,
+        "seed_by_fold": True,
     },
     "features": {
         "input_size": 40,

@@ -1,8 +1,8 @@
 """From `study` to `improved`, step by step: `python -m tools.ablation queue|collect`.
 
 `queue [NETWORK]` queues an experiment for each row of `tools/ablation.yaml` that has no experiment
-yet; `dvc queue start` runs them. `collect` writes what they came to: `stages/report/ablation.csv`,
-which the report shows, and `docs/ablation.md`.
+yet; `dvc queue start` runs them. `collect` writes what they came to: `stages/report/ablation.csv`
+and `seeds.csv`, which the report shows, and `docs/ablation.md`.
 """
 
 import argparse
@@ -21,22 +21,24 @@ from stages.common.files import read_yaml
 from tools.demo import ROOT
 
 PLAN = ROOT / "tools" / "ablation.yaml"
-TABLE = ROOT / "stages" / "report" / "ablation.csv"
+TABLES = ROOT / "stages" / "report"
+STEPS = "ablation"
 PAGE = ROOT / "docs" / "ablation.md"
 METRICS = ["val_accuracy", "test_accuracy"]
 INTRODUCTION = """\
 # From `study` to `improved`, step by step
 
-Each row keeps the changes of those above it, and is one experiment of DVC's: the command in its
-place below the table repeats it. Two of ResNet50's rows were repeated from a clean clone, with the
-same digits. LeNet-5 is trained on the first of its five folds here. Where a row names several
-changes, they were tried together. `tools/ablation.py` queued the
+Each row keeps the changes of those above it, but for the last table, and is one experiment of
+DVC's: the command in its place below the table repeats it. Two of ResNet50's rows were repeated
+from a clean clone, with the same digits. LeNet-5 is trained on the first of its five folds here.
+Where a row names several changes, they were tried together. `tools/ablation.py` queued the
 experiments and wrote this page from them; [the trail](trail.md) has them as DVC shows them.\
 """
 
 
 @dataclass(frozen=True)
 class Row:
+    table: str
     network: str
     change: str
     experiment: str  # its name, or HEAD where the commit itself has the result
@@ -49,19 +51,20 @@ class Row:
 
 
 def rows() -> Iterator[Row]:
-    """What the plan holds, each row with the settings of those above it."""
+    """What the plan holds, each row with its settings and, unless `apart`, those above it."""
     for network, plan in read_yaml(PLAN).items():
-        short = re.match("[a-z]+", network.lower())[0]
+        apart = plan.get("apart")
+        short = apart or re.match("[a-z]+", network.lower())[0]
         settings: list[str] = []
         for number, row in enumerate(plan["rows"]):
             recipe = row.get("recipe")
-            settings += row.get("set", [])
+            settings = ([] if apart else settings) + row.get("set", [])
             flags = [] if recipe else [part for setting in settings for part in ("-S", setting)]
             target, metrics = (
                 plan[key].replace("RECIPE", recipe or "study") for key in ("target", "metrics")
             )
             name = "HEAD" if recipe else f"{short}-{number}"
-            yield Row(network, row["change"], name, metrics, [*flags, target])
+            yield Row(apart or STEPS, network, row["change"], name, metrics, [*flags, target])
 
 
 def queue(network: str | None) -> None:
@@ -85,7 +88,7 @@ def queue(network: str | None) -> None:
 
 
 def collect() -> pd.DataFrame:
-    """A row for each row of the plan.
+    """A row for each row of the plan, and in `table` which table it belongs to.
 
     Raises:
         InputError: an experiment is missing, or did not come to its end.
@@ -102,7 +105,13 @@ def collect() -> pd.DataFrame:
                 )
             numbers = {name: content[name] for name in METRICS}
             found.append(
-                {"network": row.network, "change": row.change, **numbers, "command": row.command}
+                {
+                    "table": row.table,
+                    "network": row.network,
+                    "change": row.change,
+                    **numbers,
+                    "command": row.command,
+                }
             )
     return pd.DataFrame(found)
 
@@ -127,10 +136,11 @@ def main(action: str, network: str | None) -> None:
         queue(network)
         return
     frame = collect()
-    frame.to_csv(TABLE, index=False)
+    for table, part in frame.groupby("table"):
+        part.drop(columns="table").to_csv(TABLES / f"{table}.csv", index=False)
     PAGE.write_text(page(frame), encoding="utf-8")
     print(
-        f"ablation: {len(frame)} rows in {TABLE.relative_to(ROOT)}; `dvc repro report` shows them"
+        f"ablation: {len(frame)} rows in {TABLES.relative_to(ROOT)}; `dvc repro report` shows them"
     )
 
 

@@ -2,8 +2,8 @@
 
 It takes the sample of Fashion-MNIST in `data/sample/` and random weights for the backbones, which
 need no network, and numbers small enough for three minutes on two cores. The copy has the working
-tree's files as they are, and none of them is changed. It is a repository of its own, with DVC's
-cache in it, and ends with a commit of the run on `main`.
+tree's files as they are, but for the params and a line at the top of `README.md`. It is a
+repository of its own, with DVC's cache in it, and ends with a commit of the run on `main`.
 """
 
 import os
@@ -23,6 +23,15 @@ COMMIT = [
     *("-c", "user.name=demo", "-c", "user.email=demo@localhost", "-c", "commit.gpgsign=false"),
     *("commit", "--quiet", "--no-verify", "--message", "The demo's run"),
 ]
+
+# The README's numbers are of the full run.
+NOTE = """\
+> **This is the copy that `make demo` has made.** The numbers in this README and in `docs/` are of
+> the full run. The demo's own, in `plots/report.html`, in the picture below and in `metrics/`, are
+> of 2,500 images, and ResNet50 and VGG16 have random weights: what these give, alone or with
+> LeNet-5, shows that everything runs, and nothing else.
+
+"""
 
 # What the demo keeps of the sections that hold recipes.
 KEPT = {
@@ -86,6 +95,12 @@ def make_small(folder: Path) -> None:
     """Give the project in `folder` the demo's params."""
     keep_the_study(folder)
     set_params(folder, CHANGES)
+
+
+def mark_readme(folder: Path) -> None:
+    """Say at the top of the README in `folder` which numbers are the demo's."""
+    path = folder / "README.md"
+    path.write_text(NOTE + path.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def set_params(folder: Path, changes: dict[str, Any]) -> None:
@@ -156,12 +171,15 @@ def main() -> None:
         sys.exit(f"demo: error: {folder} is there already; name a folder that is not")
     copy_project(folder)
     make_small(folder)
+    mark_readme(folder)
     finished = dvc(folder, "repro", check=False)
     if finished.returncode:
         sys.exit(finished.returncode)
     git(folder, "add", "--all")
     git(folder, *COMMIT)
     print(
+        "\nResNet50 and VGG16 have random weights here: what they give, alone or with LeNet-5, "
+        "shows\nthat everything runs, and nothing else. LeNet-5 has learnt from 2,000 real images."
         f"\nThe report is {folder}/plots/report.html.\n"
         f"Next: go to {folder}, change a number in params.yaml, and see in `dvc status` what "
         "`dvc repro` would run."

@@ -68,7 +68,7 @@ ROWS = {
     ),
     "room": Row(
         "A full disk, a read-only folder, too little memory: one line, and nothing is lost",
-        "`ingest`, `clean` and `encode` on a small file system and with a limit; one killed",
+        "`ingest`, `clean` and `encode` on a small file system and with a limit; killed by Linux",
         ("tests/test_no_room.py",),
     ),
     "fuzz": Row(
@@ -115,7 +115,7 @@ ROWS = {
     "stranger": Row(
         "It runs on a stranger's machine",
         "a bare root, a user without rights, a path with blanks, `LANG=C`, other Pythons",
-        (),
+        ("tests/test_stranger.py",),
     ),
 }
 

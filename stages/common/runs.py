@@ -1,5 +1,6 @@
 """All models of a run, and the classifiers that are made of them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +22,14 @@ class Model:
     recipe: a key of the params section of that name.
     title: what to call it; without the recipe where there is only one.
     runs: LeNet-5 has one a fold, the others just one.
+    random: its backbone's weights are random.
     """
 
     network: str
     recipe: str
     title: str
     runs: list[Run]
+    random: bool = False
 
     @property
     def name(self) -> str:
@@ -52,28 +55,36 @@ class Classifier:
     name: for files; unique.
     title: for people.
     test: probabilities of the test images.
+    random: it rests on a backbone with random weights.
     """
 
     name: str
     title: str
     test: Predictions
+    random: bool = False
 
 
-def load_all(settings: Params) -> list[Model]:
+def load_all(settings: Params, random: Collection[str] = ()) -> list[Model]:
     """Every model of a run, from what the evaluations wrote.
+
+    Args:
+        random: the networks whose backbone has random weights; their titles say so.
 
     Raises:
         InputError: an evaluation is not there.
     """
     models = []
     for network, title in TITLES.items():
+        if network in random:
+            title = title.replace("frozen", "random weights")
         for recipe in getattr(settings, network):
             names = [f"{network}/{recipe}"]
             if network == "lenet":
                 names = [f"{network}/{recipe}-{fold}" for fold in settings.cv.folds]
             several = len(getattr(settings, network)) > 1
             runs = [evaluation.load(name) for name in names]
-            models.append(Model(network, recipe, f"{title} ({recipe})" if several else title, runs))
+            named = f"{title} ({recipe})" if several else title
+            models.append(Model(network, recipe, named, runs, network in random))
     return models
 
 
@@ -128,7 +139,7 @@ def classifiers(models: list[Model]) -> list[Classifier]:
     for model in models:
         title = f"{model.title}, fold {model.best + 1}" if model.in_folds else model.title
         test = model.runs[model.best].test
-        found.append(Classifier(model.name, title, test))
+        found.append(Classifier(model.name, title, test, model.random))
         if model.in_folds:
             test = together([run.test for run in model.runs])
             found.append(Classifier(f"{model.name}-folds", f"{model.title}, folds together", test))
@@ -136,16 +147,19 @@ def classifiers(models: list[Model]) -> list[Classifier]:
     for recipe, members in of_recipe.items():
         if len(members) < len(TITLES):
             continue
-        which = f" ({recipe})" if len(of_recipe) > 1 else ""
+        random = any(model.random for model, _ in members)
+        title = "All three networks" + (", random weights" if random else "")
+        title += f" ({recipe})" if len(of_recipe) > 1 else ""
         tests = [test for _, test in members]
         weights = ensemble_weights([model for model, _ in members])
         shares = ", ".join(f"{weight:.2f}" for weight in weights)
         found += [
-            Classifier(f"all-{recipe}", f"All three networks{which}", together(tests)),
+            Classifier(f"all-{recipe}", title, together(tests), random),
             Classifier(
                 f"all-{recipe}-weighted",
-                f"All three networks{which}, weighted {shares}",
+                f"{title}, weighted {shares}",
                 together(tests, weights),
+                random,
             ),
         ]
     return found

@@ -54,12 +54,21 @@ CAVEAT = (
 )
 
 
-RANDOM = {"resnet": "ResNet50", "vgg": "VGG16"}
+HEADS = {"resnet": "ResNet50", "vgg": "VGG16"}
 
 
 def is_its_data_set(data: Data) -> bool:
     """Whether the images are Fashion-MNIST's: of other files, names of one's own say otherwise."""
     return data.source in ("fashion_mnist", "sample") or data.classes is None
+
+
+def random_networks(settings: Params) -> list[str]:
+    """The networks whose backbone has random weights, by the section of their head."""
+    return [
+        head
+        for head, backbone in BACKBONE_OF.items()
+        if settings.backbone[backbone].weights == "random"
+    ]
 
 
 def notes(settings: Params) -> list[str]:
@@ -77,12 +86,7 @@ def notes(settings: Params) -> list[str]:
             "The images come from files that the params name: whether they are the study's is not "
             "known here."
         )
-    random = [
-        RANDOM[head]
-        for head, backbone in BACKBONE_OF.items()
-        if settings.backbone[backbone].weights == "random"
-    ]
-    if random:
+    if random := [HEADS[head] for head in random_networks(settings)]:
         lines.append(
             f"The weights of {' and '.join(random)} are random here, not ImageNet's: their numbers "
             "show that everything runs, and nothing else."

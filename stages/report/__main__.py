@@ -163,7 +163,7 @@ def picture_of_the_result(
                 formats.percent(row["accuracy"]),
                 formats.interval(row["low"], row["high"]),
                 formats.percent(study_accuracy) if known else "",
-                formats.points(row["accuracy"] - study_accuracy) if known else "",
+                formats.difference(row["accuracy"], study_accuracy),
                 scale(row["accuracy"]),
                 scale(row["low"]) if bounded else None,
                 scale(row["high"]) if bounded else None,
@@ -251,21 +251,32 @@ def facts(settings: Params, models: list[Model]) -> dict[str, Any]:
     wrong = inputs.misclassified()
     scored = story.scores(results)
     dots, ticks = picture_of_the_result(results, of_classifiers)
-    ablation = pd.read_csv(inputs.ABLATION) if inputs.ABLATION.exists() else None
+    # Their numbers are of all of Fashion-MNIST, whatever this run is of.
+    is_full = settings.data.source == "fashion_mnist"
+    ablation, seeds = (
+        pd.read_csv(path) if is_full and path.exists() else None
+        for path in (inputs.ABLATION, inputs.SEEDS)
+    )
     return {
         "sections": sections(with_study, ablation is not None),
         "settings": settings,
         "names": names,
         "with_study": with_study,
         "recipes": list(dict.fromkeys(model.recipe for model in models)),
-        "lead": story.lead(of_classifiers, results, clean["test_rows"]),
-        "verdict": story.verdict(models, results, settings) if with_study else [],
+        "lead": story.lead(
+            of_classifiers,
+            results,
+            clean["test_rows"],
+            [each.name for each in classifiers if each.random],
+        ),
+        "verdict": story.verdict(models, results, mcnemar, settings) if with_study else [],
         "notes": study.notes(settings),
         "dots": dots,
         "ticks": ticks,
         "changed": tables.settings_changed(models, settings),
         "results": tables.results(results, welch),
         "welch": [story.against_study(row) for _, row in welch.iterrows()] if with_study else [],
+        "stated_mean": study.RESULTS["lenet"][story.MEAN].accuracy,
         "why": [
             (
                 called(model.title),
@@ -275,9 +286,13 @@ def facts(settings: Params, models: list[Model]) -> dict[str, Any]:
         ]
         if with_study
         else [],
+        "finished": story.finished(models, settings),
         "overfitting": tables.overfitting(compared("overfitting")),
         "best_epochs": tables.best_epochs(results),
-        "ablation": None if ablation is None else tables.ablation(ablation),
+        "ablation": None if ablation is None else tables.ablation("Step by step", ablation),
+        "commands": [] if ablation is None else list(ablation["command"]),
+        "seeds": None if seeds is None else tables.ablation("Other seeds", seeds),
+        "by_seed": None if seeds is None else story.by_seed(seeds["test_accuracy"]),
         "pairs": len(mcnemar),
         "told_apart": story.told_apart(mcnemar),
         "mcnemar": tables.mcnemar("McNemar's exact test, each pair", mcnemar, titles),
@@ -333,7 +348,7 @@ def facts(settings: Params, models: list[Model]) -> dict[str, Any]:
 
 def main() -> None:
     settings = params.load()
-    models = runs.load_all(settings)
+    models = runs.load_all(settings, study.random_networks(settings))
     templates = environment()
     page = templates.get_template("page.html.j2").render(facts(settings, models))
     with atomic_folder(CARDS) as folder:

@@ -41,7 +41,6 @@ def front_matter(model: Model, settings: Params, test: list[tuple[str, float]]) 
         test: name and value of each test accuracy.
     """
     fashion = study.is_its_data_set(settings.data)
-    random = story.is_random(model, settings)
     metrics = [
         {"type": "accuracy", "name": f"Accuracy, {name}", "value": round(value, 5)}
         for name, value in test
@@ -52,7 +51,7 @@ def front_matter(model: Model, settings: Params, test: list[tuple[str, float]]) 
         "split": "test",
     }
     content = {
-        "license": "mit" if random else LICENSES.get(model.network, "mit"),
+        "license": "mit" if model.random else LICENSES.get(model.network, "mit"),
         "library_name": "keras",
         "pipeline_tag": "image-classification",
         **({"datasets": ["fashion_mnist"]} if fashion else {}),
@@ -108,7 +107,7 @@ def write(folder: Path, settings: Params, models: list[Model], template: jinja2.
             names=list(names),
             data=DATA[settings.data.source],
             notes=study.notes(settings),
-            random=story.is_random(model, settings),
+            random=model.random,
             network_input=tables.network_input(model, settings),
             trained_part=tables.trained_part(model),
             recorded=model.runs[0].training,

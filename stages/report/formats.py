@@ -20,6 +20,12 @@ def points(difference: float) -> str:
     return "" if pd.isna(difference) else f"{100 * difference:+.2f}".replace("-", MINUS)
 
 
+def difference(ours: float, theirs: float) -> str:
+    """In points, of two shares as `percent` shows them: whoever subtracts these finds the same."""
+    first, second = (round(100 * float(share), 2) for share in (ours, theirs))
+    return points((first - second) / 100)
+
+
 def interval(low: float, high: float) -> str:
     return "" if pd.isna(low) else f"{100 * low:.2f} to {percent(high)}"
 

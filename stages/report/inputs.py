@@ -16,8 +16,10 @@ MISCLASSIFIED = Path("plots/misclassified")
 PACKAGES = Path("requirements.lock")
 # How long the run took that the repository holds; `python -m tools.times --save` writes it.
 FULL_RUN = Path("stages/report/full_run.yaml")
-# One change a row, from one recipe to another; whoever tries them out writes it. It may be missing.
+# `python -m tools.ablation` writes both, and they may be missing: from one recipe to another, step
+# by step, and the same training under several seeds.
 ABLATION = Path("stages/report/ablation.csv")
+SEEDS = Path("stages/report/seeds.csv")
 
 
 def need(path: Path, stage: str | None = None) -> Path:

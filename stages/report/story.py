@@ -6,10 +6,11 @@ from stages.common import study
 from stages.common.runs import Model
 from stages.params import FeaturesRecipe, Params
 from stages.report import formats
-from stages.report.formats import called, listed, percent, points
+from stages.report.formats import called, difference, listed, percent, points
 
 STUDY = "study"  # the recipe with the study's settings
 MEAN = "mean of the folds, test"
+TOGETHER = "folds together, test"
 NAMES = {"lenet": "LeNet-5", "resnet": "ResNet50", "vgg": "VGG16"}
 LAST_LAYERS = {"resnet": "conv5_block3_out", "vgg": "block5_pool"}
 STUDYS_SIZE = 48  # stated for VGG16
@@ -56,10 +57,24 @@ def layers_of(model: Model, settings: Params) -> list[str]:
     return features.layers or [settings.backbone[features.backbone].layer]
 
 
-def is_random(model: Model, settings: Params) -> bool:
-    if model.in_folds:
-        return False
-    return settings.backbone[features_of(model, settings).backbone].weights == "random"
+def finished(models: list[Model], settings: Params) -> list[str]:
+    """What finished networks have and their curves are without; a sentence each."""
+    names: dict[str, list[str]] = {}
+    for model in models:
+        recorded, parts = model.runs[0].training, []
+        if recorded.get("ema_momentum"):
+            parts.append("the moving average of the weights")
+        if recorded.get("average_mirrored") or (
+            not model.in_folds and features_of(model, settings).mirrored
+        ):
+            parts.append("the mean of the answers for an image and its mirror image")
+        if parts:
+            name = f"{NAMES[model.network]} ({model.recipe})"
+            names.setdefault(listed(parts), []).append(name)
+    return [
+        f"The finished {listed(found)} {'has' if len(found) == 1 else 'have'} in addition {parts}."
+        for parts, found in names.items()
+    ]
 
 
 def scores(results: pd.DataFrame) -> Scores:
@@ -68,8 +83,15 @@ def scores(results: pd.DataFrame) -> Scores:
     return {(row["network"], row["recipe"]): row for _, row in rows.iterrows()}
 
 
-def lead(classifiers: pd.DataFrame, results: pd.DataFrame, test_images: int) -> str:
-    """Who is best on the test set, and what the study's best was."""
+def lead(
+    classifiers: pd.DataFrame, results: pd.DataFrame, test_images: int, random: list[str]
+) -> str:
+    """Who is best on the test set, and what the study's best was.
+
+    Args:
+        random: the classifiers that rest on random weights; they are not asked.
+    """
+    classifiers = classifiers[~classifiers["classifier"].isin(random)]
     best = classifiers.loc[classifiers["accuracy"].idxmax()]
     sentences = [
         f"Best on the {test_images:,} test images: {called(best['title'])}, with "
@@ -77,13 +99,16 @@ def lead(classifiers: pd.DataFrame, results: pd.DataFrame, test_images: int) -> 
         f"{formats.interval(best['low'], best['high'])})."
     ]
     rows = pd.DataFrame(scores(results).values())
-    single = rows.loc[rows["accuracy"].idxmax()]
+    trusted = rows[~(rows["network"] + "-" + rows["recipe"]).isin(random)]
+    single = trusted.loc[trusted["accuracy"].idxmax()]
     if single["model"] != best["title"]:
         mean = ", mean of the folds" if single["measure"] == MEAN else ""
         sentences.append(
             f"The best single network is {called(single['model'])}, with "
             f"{percent(single['accuracy'])}{mean}."
         )
+    if random:
+        sentences.append("What rests on random weights is left out here.")
     if rows["study_accuracy"].notna().any():
         theirs = rows.loc[rows["study_accuracy"].idxmax()]
         mean = ", mean of the folds" if theirs["measure"] == MEAN else ""
@@ -94,9 +119,11 @@ def lead(classifiers: pd.DataFrame, results: pd.DataFrame, test_images: int) -> 
     return " ".join(sentences)
 
 
-def verdict(models: list[Model], results: pd.DataFrame, settings: Params) -> list[str]:
+def verdict(
+    models: list[Model], results: pd.DataFrame, mcnemar: pd.DataFrame, settings: Params
+) -> list[str]:
     """Whether the study's verdict, that LeNet-5 beats frozen networks, stands; a paragraph each."""
-    random = any(is_random(model, settings) for model in models)
+    random = any(model.random for model in models)
     if random or settings.data.source == "sample":
         reason = "with random weights" if random else "on a small sample"
         return [
@@ -115,6 +142,7 @@ def verdict(models: list[Model], results: pd.DataFrame, settings: Params) -> lis
                 _at_the_studys_settings(heads, found)
                 if recipe == STUDY
                 else _otherwise(recipe, heads, models, found, settings)
+                + _folds_together(recipe, heads, results, mcnemar)
             )
     return paragraphs
 
@@ -151,16 +179,22 @@ def _otherwise(
     }
     parts = [
         f"{NAMES[network]} {percent(found[network, recipe]['accuracy'])}"
-        + (f" ({points(gains[network])} points)" if network in gains else "")
+        + (
+            f" ({difference(*(found[network, name]['accuracy'] for name in (recipe, STUDY)))} "
+            "points)"
+            if network in gains
+            else ""
+        )
         for network in [*heads, *(["lenet"] if own else [])]
     ]
     ahead = [NAMES[head] for head in heads if found[head, recipe]["accuracy"] > lenet]
-    name = "LeNet-5" if own else f"the study's LeNet-5 ({percent(lenet)} here)"
+    name = "a single LeNet-5" if own else f"a single LeNet-5 of the study ({percent(lenet)} here)"
     sentences = [
         f"With the recipe {recipe}: {listed(parts)}.",
-        f"Frozen {listed(ahead)} {'is' if len(ahead) == 1 else 'are'} then ahead of {name}."
+        f"Frozen {listed(ahead)} {'is' if len(ahead) == 1 else 'are'} then ahead of {name}, by the "
+        "mean of the folds."
         if ahead
-        else f"{name[0].upper()}{name[1:]} stays ahead.",
+        else f"{name[0].upper()}{name[1:]} stays ahead, by the mean of the folds.",
     ]
     gaining = [head for head in heads if gains.get(head, 0) > NOTABLE]
     by_name = {(model.network, model.recipe): model for model in models}
@@ -178,6 +212,27 @@ def _otherwise(
             "features."
         )
     return " ".join(sentences)
+
+
+def _folds_together(
+    recipe: str, heads: list[str], results: pd.DataFrame, mcnemar: pd.DataFrame
+) -> str:
+    """How the folds' common answer stands to the heads, by McNemar's test; "" without folds."""
+    rows = results[(results["recipe"] == recipe) & (results["measure"] == TOGETHER)]
+    if rows.empty:
+        return ""
+    folds = f"lenet-{recipe}-folds"
+    pairs = mcnemar[mcnemar["first"] == folds].set_index("second")
+    places: dict[str, list[str]] = {}
+    for head in heads:
+        better = pairs.loc[f"{head}-{recipe}", "better"]
+        place = "not told apart from" if pd.isna(better) else "behind"
+        places.setdefault("ahead of" if better == folds else place, []).append(NAMES[head])
+    found = [f"{place} {listed(names)}" for place, names in places.items()]
+    return (
+        f" LeNet-5's folds together have {percent(rows.iloc[0]['accuracy'])} and are "
+        f"{listed(found)} (McNemar's test, below)."
+    )
 
 
 def _changes(pairs: list[tuple[Model, Model]], settings: Params) -> list[str]:
@@ -206,11 +261,23 @@ def against_study(row: pd.Series) -> str:
     return (
         f"{called(row['model'])}: mean {percent(row['mean'])} with a standard deviation of "
         f"{100 * row['standard_deviation']:.2f} points, the study's {percent(row['study_mean'])} "
-        f"with {100 * row['study_standard_deviation']:.2f}. Difference {points(row['difference'])} "
+        f"with {100 * row['study_standard_deviation']:.2f}. Difference "
+        f"{difference(row['mean'], row['study_mean'])} "
         f"points, 95{formats.PERCENT} interval {points(row['low'])} to {points(row['high'])}; "
         f"Welch's t = {formats.signed(row['t'])} at {row['degrees_of_freedom']:.1f} degrees of "
         f"freedom, p {_equals(row['p_value'])}: "
         f"{'more than' if significant else 'no more than'} the folds' scatter explains."
+    )
+
+
+def by_seed(accuracies: pd.Series) -> str:
+    """How far the seed alone moves the test accuracy of one training, in words."""
+    low, high = (f"{100 * value:.2f}" for value in (accuracies.min(), accuracies.max()))
+    return (
+        f"The first fold, trained under {len(accuracies)} seeds on the same images: {low} to "
+        f"{high}{formats.PERCENT}, a standard deviation of {100 * accuracies.std():.2f} points. "
+        f"Two single trainings can differ by about {100 * 2 * 2**0.5 * accuracies.std():.1f} "
+        "points by their seeds alone."
     )
 
 
@@ -225,10 +292,11 @@ def why(model: Model, row: pd.Series, settings: Params, cleaning: dict[str, int]
     Args:
         row: of `results.csv`, with the study's accuracy.
     """
-    difference = row["accuracy"] - row["study_accuracy"]
-    size = f"{100 * abs(difference):.2f} points {'above' if difference > 0 else 'below'} the study"
+    size = difference(row["accuracy"], row["study_accuracy"])
+    place = "above" if size.startswith("+") else "below"
     sentences = [
-        f"{percent(row['accuracy'])}, {size}{' (means of the folds)' if model.in_folds else ''}."
+        f"{percent(row['accuracy'])}, {size[1:]} points {place} the study"
+        f"{' (means of the folds)' if model.in_folds else ''}."
     ]
     if not model.in_folds:
         inside = row["low"] <= row["study_accuracy"] <= row["high"]
@@ -236,7 +304,7 @@ def why(model: Model, row: pd.Series, settings: Params, cleaning: dict[str, int]
             f"The study's {percent(row['study_accuracy'])} lies {'inside' if inside else 'outside'}"
             f" the 95{formats.PERCENT} interval of ours."
         )
-    if is_random(model, settings):
+    if model.random:
         sentences.append(
             "The frozen weights are random here instead of ImageNet's. Nothing follows from it."
         )

@@ -48,7 +48,7 @@ def results(frame: pd.DataFrame, against_study: pd.DataFrame | None) -> Table:
                 row.measure,
                 percent(study_accuracy),
                 percent(row.accuracy),
-                formats.points(row.accuracy - row.study_accuracy),
+                formats.difference(row.accuracy, row.study_accuracy),
                 interval(row.low, row.high),
                 loss(row.study_loss),
                 loss(row.loss),
@@ -380,8 +380,9 @@ def _setting(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def ablation(frame: pd.DataFrame) -> Table:
-    """As it was written down; columns that name an accuracy hold shares."""
+def ablation(caption: str, frame: pd.DataFrame) -> Table:
+    """As it was written down, a group a network, but for the commands, each as long as a page."""
+    shown = frame.drop(columns=["network", "command"], errors="ignore")
     rows = [
         [
             percent(value)
@@ -389,10 +390,11 @@ def ablation(frame: pd.DataFrame) -> Table:
             else _text_or_nothing(value)
             for column, value in row.items()
         ]
-        for row in frame.to_dict("records")
+        for row in shown.to_dict("records")
     ]
-    columns = [str(column).replace("_", " ").capitalize() for column in frame.columns]
-    return Table("Step by step", columns, rows)
+    columns = [str(column).replace("_", " ").capitalize() for column in shown.columns]
+    columns = [column.replace("Val ", "Validation ") for column in columns]
+    return Table(caption, columns, rows, groups=list(frame["network"]))
 
 
 def _text_or_nothing(value: Any) -> str:
