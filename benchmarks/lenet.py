@@ -22,11 +22,12 @@ def images_and_labels():
     return random.random((IMAGES, 28, 28, 1), np.float32), labels
 
 
-def pipeline(precision: str, deterministic: bool, batches: bool = True) -> Pass:
+def pipeline(precision: str, deterministic: bool, batches: bool = True, steps: int = 1) -> Pass:
     """An epoch as `training.fit` runs it, but for its callbacks.
 
     Args:
         batches: from `Batches`, as the pipeline does it, and not from arrays.
+        steps: that Keras runs at a time, between two looks at the callbacks.
     """
     import numpy as np
 
@@ -40,6 +41,7 @@ def pipeline(precision: str, deterministic: bool, batches: bool = True) -> Pass:
     model = lenet.build(UNITS)
     recipe = params.load().lenet["study"].model_copy(update={"learning_rate": 0.001})
     training.compile_classifier(model, recipe, len(x))
+    model.steps_per_execution = steps
     if deterministic:
         use_deterministic_operations()
     if not batches:
@@ -140,6 +142,7 @@ WORKS = {
             "without deterministic operations": Rival(pipeline, ("float32", False)),
             "from arrays in place of its batches": Rival(pipeline, ("float32", True, False)),
             "without either": Rival(pipeline, ("float32", False, False)),
+            "with 12 steps at a time": Rival(pipeline, ("float32", True, True, 12)),
             "Keras's defaults, oneDNN on": Rival(keras_defaults, environment=ONEDNN_ON),
         },
         short=False,
