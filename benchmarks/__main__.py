@@ -38,8 +38,9 @@ def main() -> None:
         content["works"][name] = found
         print(show.table(found), flush=True)
         write_json(target.with_suffix(".json"), content)
-    show.picture(content, target.with_suffix(".png"))
-    print(f"{target}.json and {target}.png are written")
+    print(f"{target}.json is written")
+    if show.picture(content, target.with_suffix(".png")):
+        print(f"{target}.png is written")
 
 
 if __name__ == "__main__":

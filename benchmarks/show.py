@@ -28,17 +28,21 @@ def _range(summary: dict[str, Any]) -> str:
     return f"{summary['median']:,.4g} ({low:,.4g} to {high:,.4g})"
 
 
-def picture(content: dict[str, Any], path: Path) -> None:
-    """A bar for each rival: the pipeline's speed divided by its own, the range over the rounds."""
+def picture(content: dict[str, Any], path: Path) -> bool:
+    """A bar for each rival: the pipeline's speed divided by its own, the range over the rounds.
+
+    Returns:
+        whether there was any such ratio to draw.
+    """
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
     works = [each for each in content["works"].values() if "pipeline_times_as_fast" in each]
-    heights = [len(each["pipeline_times_as_fast"]) + 1.5 for each in works]
     if not works:
-        return
+        return False
+    heights = [len(each["pipeline_times_as_fast"]) + 1.5 for each in works]
     figure, panels = plt.subplots(
         len(works),
         figsize=(9, 0.27 * sum(heights)),
@@ -70,3 +74,4 @@ def picture(content: dict[str, Any], path: Path) -> None:
     )
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)
+    return True
