@@ -24,8 +24,10 @@ def table(work: dict[str, Any]) -> str:
 
 
 def _range(summary: dict[str, Any]) -> str:
-    low, high = min(summary["rounds"]), max(summary["rounds"])
-    return f"{summary['median']:,.4g} ({low:,.4g} to {high:,.4g})"
+    values = (summary["median"], min(summary["rounds"]), max(summary["rounds"]))
+    return "{} ({} to {})".format(
+        *(f"{value:,.0f}" if value >= 100 else f"{value:.2f}" for value in values)
+    )
 
 
 def picture(content: dict[str, Any], path: Path) -> bool:
@@ -58,11 +60,11 @@ def picture(content: dict[str, Any], path: Path) -> bool:
             is_limit = name in work["limits"]
             axes.barh(position, middle, color="#bbbbbb" if is_limit else "#4477aa")
             axes.plot([min(rounds), max(rounds)], [position] * 2, color="black", linewidth=1)
-            axes.text(max(rounds) * 1.03, position, f"{middle:.2f}", va="center", fontsize=8)
+            label = f"  {middle:.2f}"
+            axes.text(max(rounds), position, label, va="center", fontsize=8)
         axes.set_yticks(range(len(ratios)), list(ratios), fontsize=8)
         axes.invert_yaxis()
         axes.axvline(1, color="black", linewidth=0.8, linestyle=":")
-        axes.set_xscale("log")
         axes.set_title(work["title"], fontsize=9, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
     machine = content["machine"]
