@@ -4,7 +4,7 @@ READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro queue plan demo predict times verify board test test-fast test-long trust audit lint format lock clean-work
+.PHONY: help setup repro queue plan demo predict times verify board bench bench-long test test-fast test-long trust audit lint format lock clean-work
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -24,6 +24,12 @@ $(READY): requirements.lock
 .venv/.cluster: $(READY)
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock \
 	    'bokeh>=3.9' 'distributed>=2026.7'
+	touch $@
+
+# Rivals. Where pip finds no build of torch for the CPU alone, this is gigabytes.
+.venv/.bench: $(READY)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock \
+	    'jax>=0.10' 'torch>=2.13,<2.14'
 	touch $@
 
 repro: $(READY) $(if $(JOBS),.venv/.cluster) ## run the pipeline: whatever is not up to date (it says first what, and how long that took); JOBS=2 runs two stages at once
@@ -52,6 +58,12 @@ verify: $(READY) ## run a stage again and compare every byte: make verify STAGE=
 
 board: $(READY) ## the curves of trainings while they run, in a browser, by TensorBoard
 	tensorboard --logdir .work/tensorboard
+
+bench: $(READY) .venv/.bench ## measure this pipeline against its rivals, ten minutes; writes benchmarks/short.json and .png
+	@python -m benchmarks
+
+bench-long: $(READY) .venv/.bench ## the same in more sizes and rounds; writes benchmarks/long.json and .png
+	@python -m benchmarks --long
 
 test: lint ## lint, and all tests but the long ones
 	pytest -m "not long"

@@ -1,0 +1,111 @@
+"""Training the study's heads on cached features, at batch 64.
+
+VGG16's has 19 million weights, of which Adam reads four numbers each and writes three in every
+step, beside the three passes over the weights that the gradient takes: ten numbers of four bytes.
+"""
+
+from benchmarks.limits import memory
+from benchmarks.rounds import ONEDNN_OFF, ONEDNN_ON, PIPELINE, Pass, Rival, Work
+
+BATCH = 64
+# The params section, the shape of an image's features, how many images a pass has, and how many
+# weights the head has.
+HEADS = {
+    "resnet": ((1024,), BATCH * 100, 1024 * 128 + 128 * 10),
+    "vgg": ((1, 1, 512), BATCH * 20, 512 * 4096 + 4096 * 4096 + 4096 * 10),
+}
+
+
+def features_and_labels(name: str):
+    import numpy as np
+
+    shape, images, _ = HEADS[name]
+    random = np.random.default_rng(0)
+    labels = np.eye(10, dtype=np.float32)[random.integers(0, 10, images)]
+    return random.random((images, *shape), np.float32), labels
+
+
+def pipeline(name: str) -> Pass:
+    """An epoch as `training.fit` runs it, but for its callbacks."""
+    import numpy as np
+
+    from stages import params
+    from stages.common import training, transfer
+    from stages.common.keras_setup import seed_everything, use_deterministic_operations
+
+    seed_everything(0)
+    x, y = features_and_labels(name)
+    recipe = getattr(params.load(), name)["study"]
+    model = transfer.build_head(x.shape[1:], recipe, name)
+    training.compile_classifier(model, recipe, len(x), transfer.fuses(recipe))
+    use_deterministic_operations()
+    rows = training.Batches([x], y, np.arange(len(x)), BATCH, seed=0)
+    return len(x), lambda: model.fit(rows, shuffle=False, verbose=0)
+
+
+def widths(name: str) -> list[int]:
+    return [128] if name == "resnet" else [4096, 4096]
+
+
+def keras_defaults(name: str, jit_compile: bool | str = "auto") -> Pass:
+    import keras
+
+    layers = keras.layers
+    x, y = features_and_labels(name)
+    hidden = [layers.Dense(width, activation="relu") for width in widths(name)]
+    model = keras.Sequential(
+        [keras.Input(x.shape[1:]), layers.Flatten(), *hidden, layers.Dense(10, "softmax")]
+    )
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"], jit_compile=jit_compile)
+    return len(x), lambda: model.fit(x, y, batch_size=BATCH, verbose=0)
+
+
+def torch_loop(name: str) -> Pass:
+    """By hand, Adam fused."""
+    from itertools import pairwise
+
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    x, y = (torch.from_numpy(array) for array in features_and_labels(name))
+    x, y = x.flatten(1), y.argmax(dim=1)
+    sizes = [x.shape[1], *widths(name)]
+    hidden = [nn.Sequential(nn.Linear(*pair), nn.ReLU()) for pair in pairwise(sizes)]
+    model = nn.Sequential(*hidden, nn.Linear(sizes[-1], 10))
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+
+    def epoch() -> float:
+        right = torch.zeros((), dtype=torch.int64)
+        for rows in torch.randperm(len(x)).split(BATCH):
+            scores = model(x[rows])
+            loss = nn.functional.cross_entropy(scores, y[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            right += (scores.argmax(dim=1) == y[rows]).sum()
+        return int(right) / len(x)
+
+    return len(x), epoch
+
+
+LIMIT = "copying in memory what a step moves"
+
+
+def work(name: str, title: str) -> Work:
+    rivals = {
+        PIPELINE: Rival(pipeline, (name,)),
+        "Keras's defaults, oneDNN on": Rival(keras_defaults, (name,), ONEDNN_ON),
+        "Keras's defaults, oneDNN off": Rival(keras_defaults, (name,), ONEDNN_OFF),
+        "PyTorch by hand": Rival(torch_loop, (name,), needs="torch"),
+    }
+    weights = HEADS[name][2]
+    if weights > 2**24:  # far more than a cache holds
+        rivals[LIMIT] = Rival(memory, (10 * 4 * weights / BATCH,))
+    return Work(title, rivals, limits=(LIMIT,))
+
+
+WORKS = {
+    "resnet-head": work("resnet", "Training ResNet50's head, batch 64"),
+    "vgg-head": work("vgg", "Training VGG16's head, batch 64"),
+}
