@@ -25,7 +25,8 @@ def main(head: str, recipe: str) -> None:
     chosen = params.recipe(getattr(settings, head), recipe, head)
     trained = Path("models") / head / recipe
     use_deterministic_operations()
-    network = load_model(trained / "model.keras").get_layer(head)
+    with evaluation.trained_model(trained / "model.keras"):
+        network = load_model(trained / "model.keras").get_layer(head)
     arrays = views.load(chosen.features, "test")
     y = load_array(LABELS)
 

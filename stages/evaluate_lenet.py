@@ -23,8 +23,9 @@ def main(recipe: str, fold: int) -> None:
     name = f"{recipe}-{fold}"
     trained = Path("models/lenet") / name
     use_deterministic_operations()
-    model = load_model(trained / "model.keras")
-    on_encoded = on_encoded_images(model)
+    with evaluation.trained_model(trained / "model.keras"):
+        model = load_model(trained / "model.keras")
+        on_encoded = on_encoded_images(model)
     x, y = (load_array(INPUT / f"{kind}.npy") for kind in ("images", "labels"))
 
     def probabilities() -> np.ndarray:

@@ -52,13 +52,17 @@ def compute(extractor: keras.Model, raw: np.ndarray, folder: Path, name: str) ->
 
 
 def join(chunks: list[Path], rows: int, path: Path, dtype: str) -> tuple[int, ...]:
-    """Write the chunks, one after another, as one array of `rows` rows, and return its shape."""
-    first = np.load(chunks[0], mmap_mode="r")
-    joined = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), (rows, *first.shape[1:]))
-    for number, chunk in enumerate(chunks):
-        joined[number * CHUNK : (number + 1) * CHUNK] = np.load(chunk)
-    joined.flush()
-    return joined.shape
+    """Write the chunks, one after another, as one array of `rows` rows, and return its shape.
+
+    Not through a memory map, by which Linux ends the process where the disk is full.
+    """
+    shape = (rows, *np.load(chunks[0], mmap_mode="r").shape[1:])
+    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for chunk in chunks:
+            file.write(np.ascontiguousarray(np.load(chunk), dtype))
+    return shape
 
 
 def main(name: str) -> None:

@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
+from stages import evaluate_head, evaluate_lenet
 from stages.common import evaluation
 from stages.common.evaluation import Predictions
 from stages.common.files import read_json, write_json
+from stages.common.keras_setup import keras
 from tests.helpers import message_of
 
 
@@ -201,3 +203,37 @@ class TestEvaluate:
         assert message_of(evaluation.load, "lenet/study-1").startswith(
             "metrics/lenet/study-1 is missing; `dvc repro` writes it"
         )
+
+
+class TestTrainedModel:
+    """An evaluation says in one line that the model it is given is none."""
+
+    def messages(self) -> list[str]:
+        return [
+            message_of(evaluate_lenet.main, "study", 1),
+            message_of(evaluate_head.main, "resnet", "study"),
+        ]
+
+    @pytest.fixture
+    def models(self, project) -> list[Path]:
+        folders = [Path("models/lenet/study-1"), Path("models/resnet/study")]
+        for folder in folders:
+            folder.mkdir(parents=True)
+        return [folder / "model.keras" for folder in folders]
+
+    def test_a_damaged_file(self, models):
+        for path in models:
+            path.write_bytes(b"PK, but no archive")
+        for path, message in zip(models, self.messages(), strict=True):
+            assert message.startswith(f"{path} is damaged, or no model that this project trained (")
+            assert f"; delete {path.parent}, and `dvc checkout`" in message
+
+    def test_somebody_elses_model(self, models):
+        for path in models:
+            keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten()]).save(path)
+        for path, message in zip(models, self.messages(), strict=True):
+            assert message.startswith(f"{path} is damaged, or no model that this project trained (")
+
+    def test_a_model_that_is_missing_is_not_called_damaged(self, models):
+        for path, message in zip(models, self.messages(), strict=True):
+            assert message.startswith(f"{path} is missing; ")

@@ -214,3 +214,14 @@ def test_a_lower_precision_is_close_and_kept_in_half_the_bytes(project):
     np.testing.assert_allclose(half, full, rtol=0.05, atol=0.02 * full.max())
     # Its own rounding and not float16's shows that bfloat16 was computed in.
     assert np.abs(half - full).max() > 1e-3 * full.max()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_the_parts_are_joined_as_numpy_saves_the_whole(tmp_path, dtype):
+    whole = np.random.default_rng(0).normal(size=(7, 2, 2, 3)).astype("float32")
+    parts = [tmp_path / "first.npy", tmp_path / "last.npy"]
+    for path, rows in zip(parts, (whole[:4], whole[4:]), strict=True):
+        np.save(path, rows)
+    assert features.join(parts, 7, tmp_path / "joined.npy", dtype) == whole.shape
+    np.save(tmp_path / "whole.npy", whole.astype(dtype))
+    assert (tmp_path / "joined.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stages import clean, encode, ingest
@@ -100,6 +101,35 @@ def assert_one_line(finished: subprocess.CompletedProcess, stage: str) -> str:
     (line,) = finished.stderr.splitlines()
     assert line.startswith(f"{stage}: error: ")
     return line
+
+
+JOIN = """
+import sys
+from pathlib import Path
+from stages import features
+features.join([Path(sys.argv[1])], 1_000, Path(sys.argv[2]) / "features.npy", "float32")
+"""
+ON_A_MEGABYTE = """
+mount -t tmpfs -o size=1m tmpfs "$4" && exec "$1" -c "$2" "$3" "$4"
+"""
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("namespaces")
+def test_a_disk_that_fills_up_while_features_are_joined(tmp_path):
+    """It is an error that the stage can tell, not a signal that ends it."""
+    (tmp_path / "mount").mkdir()
+    np.save(tmp_path / "part.npy", np.zeros((1_000, 1_000), np.float32))
+    names = [sys.executable, JOIN, tmp_path / "part.npy", tmp_path / "mount"]
+    finished = subprocess.run(
+        [*OWN_MOUNTS, "sh", "-c", ON_A_MEGABYTE, "sh", *names],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 1
+    assert finished.stderr.endswith("OSError: [Errno 28] No space left on device\n")
 
 
 # Without a byte no file gets any content; with 200,000 the first array ends in its middle.

@@ -10,7 +10,9 @@ for Git:
 """
 
 import shutil
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,25 @@ class Run:
 def in_half_precision(predictions: Predictions) -> Predictions:
     """As they are kept: whoever works a number out from the file gets the one beside it."""
     return Predictions(predictions.probabilities.astype(np.float16), predictions.labels)
+
+
+@contextmanager
+def trained_model(path: Path) -> Iterator[None]:
+    """The block loads a trained model from `path` and takes it apart, as only such a one can be.
+
+    Raises:
+        InputError: the file is damaged or of somebody else's model.
+    """
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # a damaged or foreign file makes Keras raise nearly everything
+        reason = textwrap.shorten(str(error), 150) or type(error).__name__
+        raise InputError(
+            f"{path} is damaged, or no model that this project trained ({reason}); delete "
+            f"{path.parent}, and `dvc checkout`, `dvc pull` or `dvc repro` brings it"
+        ) from None
 
 
 def evaluate(
