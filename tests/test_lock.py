@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 from dvc.repo import Repo
 
@@ -28,7 +27,6 @@ def would_run(folder: Path) -> list[str]:
     return stages
 
 
-@pytest.mark.xfail(strict=True, reason="LeNet-5's recipe improved is being trained anew")
 def test_a_clean_clone_has_nothing_to_run(tmp_path):
     demo.copy_project(tmp_path / "clone", results=True)
     stages = would_run(tmp_path / "clone")
