@@ -367,22 +367,25 @@ def main(jobs: int | None, scheduler: str | None, shared_cache: bool, queue: boo
         with cluster(jobs, scheduler) as client:
             print(f"cluster: the dashboard is at {client.dashboard_link}", flush=True)
             distribute(client, tasks)
-    dvc, pull = [sys.executable, "-m", "dvc"], ["--pull"] if remote else []
+
+    def dvc(*arguments: str, folder: Path = Path()) -> int:
+        command = [sys.executable, "-m", "dvc", *arguments]
+        return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
+
     if not queue:
-        return subprocess.run([*dvc, "repro", *pull], env=environment, check=False).returncode
+        return dvc("repro", *(["--pull"] if remote else []))
     for clone in {task.clone for task in tasks.values()} if remote else ():
         stages = [task.stage for task in tasks.values() if task.clone is clone]
-        fetch = [*dvc, "repro", "--quiet", "--pull", *stages]
-        subprocess.run(fetch, cwd=clone.here, env=environment, check=True)
-    last = [*dvc, "exp", "run", "--run-all", "--jobs", str(jobs or 1)]
-    subprocess.run(last, env=environment, check=True)
+        if status := dvc("repro", "--quiet", "--pull", *stages, folder=clone.here):
+            return status
+    status = dvc("exp", "run", "--run-all", "--jobs", str(jobs or 1))
     with Repo() as repo:
         ended = repo.experiments.celery_queue.iter_failed()
         failed = [entry.name for entry, _ in ended if (QUEUE / entry.stash_rev).exists()]
     shutil.rmtree(QUEUE)
     if failed:
         raise InputError(f"{', '.join(failed)} failed, for the reason in `dvc queue logs NAME`")
-    return 0
+    return status
 
 
 @contextmanager
