@@ -118,7 +118,7 @@ def _begin(rival: Rival) -> None:
     global _work
     for name in CHOSEN_BY_RIVALS:
         os.environ.pop(name, None)
-    os.environ |= rival.environment
+    os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", **rival.environment}
     _work = rival.prepare(*rival.arguments)
     _work[1]()
 

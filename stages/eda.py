@@ -35,6 +35,7 @@ INNER = ((15, 15), (9, 15), (15, 9), (21, 15))
 # A row of pixels from edge to edge through the middle, few enough to be read one by one.
 ROW = 15
 COLUMNS = np.arange(1, SIDE + 1, 3)
+ROWS_AT_A_TIME = 4_000  # more would hold the training set in float64
 
 
 def number(row: int, column: int) -> int:
@@ -167,10 +168,13 @@ def correlate(pixels: np.ndarray) -> np.ndarray:
     Args:
         pixels: uint8 (n, 784).
     """
-    values = pixels.astype(np.float64)
-    sums = values.sum(axis=0)
-    # Whole numbers below 2**53 (up to 370,000 images): exact, in whatever order the threads add.
-    covariance = len(values) * (values.T @ values) - np.outer(sums, sums)
+    sums, products = np.zeros(pixels.shape[1]), np.zeros((pixels.shape[1],) * 2)
+    # Whole numbers below 2**53 (up to 370,000 images): exact, in whatever order they are added.
+    for start in range(0, len(pixels), ROWS_AT_A_TIME):
+        values = pixels[start : start + ROWS_AT_A_TIME].astype(np.float64)
+        sums += values.sum(axis=0)
+        products += values.T @ values
+    covariance = len(pixels) * products - np.outer(sums, sums)
     deviation = np.sqrt(covariance.diagonal())
     deviation[deviation == 0] = np.nan
     return covariance / np.outer(deviation, deviation)
