@@ -234,7 +234,7 @@ def find(repo: Repo, clone: Clone, run: str, queued: bool) -> dict[str, Task]:
     """
     targets = [None]
     if queued:
-        logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of what never ran
+        logging.getLogger("dvc_data").setLevel(logging.ERROR)  # it warns of what never ran
         repo.checkout(force=True, allow_missing=True)
         packed = Path(repo.tmp_dir, BaseExecutor.PACKED_ARGS_FILE)
         targets = BaseExecutor.unpack_repro_args(packed)[1]["targets"] or targets
