@@ -32,7 +32,7 @@ $(READY): requirements.lock
 	    'jax>=0.10' 'torch>=2.13,<2.14'
 	touch $@
 
-repro: $(READY) $(if $(JOBS),.venv/.cluster) ## run the pipeline: whatever is not up to date (it says first what, and how long that took); JOBS=2 runs two stages at once
+repro: $(READY) $(if $(JOBS),.venv/.cluster) ## run the pipeline: whatever is not up to date (it says first what, and about how long that takes); JOBS=2 runs two stages at once
 	@python -m stages.params
 	@python -m tools.plan
 	$(if $(JOBS),python -m tools.cluster --jobs "$(JOBS)",dvc repro)

@@ -47,7 +47,7 @@ def widths(name: str) -> list[int]:
     return [128] if name == "resnet" else [4096, 4096]
 
 
-def keras_defaults(name: str, jit_compile: bool | str = "auto") -> Pass:
+def keras_defaults(name: str) -> Pass:
     import keras
 
     layers = keras.layers
@@ -56,7 +56,7 @@ def keras_defaults(name: str, jit_compile: bool | str = "auto") -> Pass:
     model = keras.Sequential(
         [keras.Input(x.shape[1:]), layers.Flatten(), *hidden, layers.Dense(10, "softmax")]
     )
-    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"], jit_compile=jit_compile)
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     return len(x), lambda: model.fit(x, y, batch_size=BATCH, verbose=0)
 
 

@@ -57,7 +57,6 @@ def test_the_demo_runs_every_stage_and_ends_with_the_table(finished):
 def test_the_demos_readme_says_which_numbers_are_its_own(finished):
     readme = (finished / "README.md").read_text(encoding="utf-8")
     assert readme == demo.NOTE + (demo.ROOT / "README.md").read_text(encoding="utf-8")
-    assert demo.NOTE.startswith("> **This is the copy that `make demo` has made.**")
 
 
 def test_the_demo_ends_with_a_commit_on_main(finished):

@@ -23,9 +23,9 @@ def in_lock(folder: Path) -> set[str]:
     return set(read_yaml(lock)["stages"]) if lock.exists() else set()
 
 
-def seconds_of(demo: Path) -> float:
+def seconds_of(folder: Path) -> float:
     """How long it took here. Where it takes longer, lives must be longer, or none gets anywhere."""
-    return (demo / "dvc.lock").stat().st_mtime - (demo / "params.yaml").stat().st_mtime
+    return (folder / "dvc.lock").stat().st_mtime - (folder / "params.yaml").stat().st_mtime
 
 
 def live(folder: Path, seconds: float | None) -> tuple[str, bool]:

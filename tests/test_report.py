@@ -296,6 +296,12 @@ def test_the_page_says_what_the_curves_are_without(one, two):
         "The finished LeNet-5 (improved) has in addition the moving average of the weights and the "
         "mean of the answers for an image and its mirror image."
     ]
+    averaged |= {"average_shifted": 1, "ema_momentum": None}
+    model = replace(two.models[1], runs=[replace(two.models[1].runs[0], training=averaged)])
+    assert story.finished([model], two.settings) == [
+        "The finished LeNet-5 (improved) has in addition the mean of the answers for an image "
+        "where it is and moved aside, each with its mirror image."
+    ]
 
 
 def test_the_reasons_follow_from_the_settings(two):

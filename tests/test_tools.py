@@ -136,7 +136,7 @@ def test_verify_tells_what_one_thread_changes(tmp_path, monkeypatch, capsys):
         "other with one thread  model\n"
         "it begins in  fit\n"
         "moved  metrics/fit.json: accuracy by up to 0.12 (test_accuracy: 0.5, then 0.625)\n"
-        "verify: all 3 outputs have the same bytes\n"
+        "verify: all 3 outputs have the same bytes with the same number of threads\n"
     )
 
 

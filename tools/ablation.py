@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 from dvc.repo import Repo
+from dvc.scm import RevError
 
 from stages.cli import InputError
 from stages.common.files import read_yaml
@@ -96,7 +97,10 @@ def collect() -> pd.DataFrame:
     found = []
     with Repo(str(ROOT)) as repo:
         for row in rows():
-            shown = repo.metrics.show(targets=[row.metrics], revs=[row.experiment])
+            try:
+                shown = repo.metrics.show(targets=[row.metrics], revs=[row.experiment])
+            except RevError:
+                shown = {}
             content = shown.get(row.experiment, {}).get("data", {}).get(row.metrics, {}).get("data")
             if not content:
                 raise InputError(

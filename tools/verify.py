@@ -145,7 +145,8 @@ def main(stage: str | None) -> None:
         compare(before, every_hash(run_demo("the second, by another name", {})))
         tell_of_one_thread(first, run_demo("one thread", ONE_THREAD))
     shutil.rmtree(FOLDER)
-    print(f"verify: all {len(before)} outputs have the same bytes")
+    which = "" if stage else " with the same number of threads"
+    print(f"verify: all {len(before)} outputs have the same bytes{which}")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ EXTRAS = {
     "shift": "training images moved by up to {} px",
     "erasing": "a rectangle blackened in {:.0%} of the training images",
     "average_mirrored": "the mean of an image's and its mirror image's answers",
-    "average_shifted": "the mean of the answers for an image where it is and moved by {} px",
+    "average_shifted": "the same of the image moved by {} px each way",
     "seed_by_fold": "a seed of its own for each fold",
     "standardise": "standardised features",
     "input_dropout": "dropout of {:g} of the features",
@@ -66,12 +66,15 @@ def finished(models: list[Model], settings: Params) -> list[str]:
         recorded, parts = model.runs[0].training, []
         if recorded.get("ema_momentum"):
             parts.append("the moving average of the weights")
-        if recorded.get("average_mirrored") or (
+        mirrored = recorded.get("average_mirrored") or (
             not model.in_folds and features_of(model, settings).mirrored
-        ):
-            parts.append("the mean of the answers for an image and its mirror image")
+        )
+        mean = "the mean of the answers for an image"
         if recorded.get("average_shifted"):
-            parts.append("the mean of the answers for an image where it is and moved aside")
+            each = ", each with its mirror image" if mirrored else ""
+            parts.append(f"{mean} where it is and moved aside{each}")
+        elif mirrored:
+            parts.append(f"{mean} and its mirror image")
         if parts:
             name = f"{NAMES[model.network]} ({model.recipe})"
             names.setdefault(listed(parts), []).append(name)
