@@ -14,21 +14,19 @@ from tools import ablation
 
 PARAMS = read_yaml(ROOT / "params.yaml")
 LAST_CHANGE = {
-    # Tried together: varied images, and with them more epochs and less dropout. The first fold has
-    # the same seed with `seed_by_fold` as without.
+    # Tried together. The first fold has the same seed with `seed_by_fold` as without.
     "LeNet-5, fold 1": {
-        "lenet.shift",
         "lenet.erasing",
         "lenet.average_shifted",
         "lenet.dropout",
-        "lenet.epochs",
         "lenet.seed_by_fold",
     },
     "ResNet50": {"features.mirrored"},
     "VGG16": {"features.mirrored"},
 }
-# What the last row changes a second time.
-BEFORE_THE_LAST = {"lenet.dropout": 0.4, "lenet.epochs": 40}
+# What a later row changes a second time.
+BEFORE_THE_LAST = {"lenet.dropout": 0.4}
+EPOCHS = {"lenet.epochs": 40}  # until the images are moved
 NETWORKS = {"LeNet-5, fold 1": "lenet", "ResNet50": "resnet", "VGG16": "vgg"}
 
 
@@ -66,8 +64,8 @@ def test_the_rows_lead_from_the_study_to_improved(network, tmp_path, monkeypatch
         found = recipe(after(row.arguments), network, "study")
         changed = {key for key in found if found[key] != before.get(key)}
         assert changed, row
-        expected = improved | BEFORE_THE_LAST
-        assert all(found[key] == expected[key] for key in changed), row
+        allowed = improved | BEFORE_THE_LAST
+        assert all(found[key] in (allowed[key], EPOCHS.get(key)) for key in changed), row
         before = found
     left = {key for key in improved if improved[key] != before.get(key)}
     assert left == LAST_CHANGE[network]
