@@ -44,7 +44,7 @@ def test_a_stage_that_never_ran_is_taken_for_the_mean_of_its_like():
         90.0,
         "never ran: mean of 2 other cv_lenet",
     )
-    assert plan.estimate("vgg@study", seconds) == (None, "never ran")
+    assert plan.estimate("vgg@study", seconds) == (None, "no time known")
 
 
 @pytest.mark.parametrize(("source", "counts"), [("fashion_mnist", True), ("sample", False)])

@@ -29,7 +29,8 @@ NOTE = """\
 > **This is the copy that `make demo` has made.** The numbers in this README and in `docs/` are of
 > the full run. The demo's own, in `plots/report.html`, in the picture below and in `metrics/`, are
 > of 2,500 images, and ResNet50 and VGG16 have random weights: what these give, alone or with
-> LeNet-5, shows that everything runs, and nothing else.
+> LeNet-5, shows that everything runs, and nothing else. Call `make` where the copy comes from:
+> here it would install `.venv` a second time.
 
 """
 
@@ -181,8 +182,9 @@ def main() -> None:
         "\nResNet50 and VGG16 have random weights here: what they give, alone or with LeNet-5, "
         "shows\nthat everything runs, and nothing else. LeNet-5 has learnt from 2,000 real images."
         f"\nThe report is {folder}/plots/report.html.\n"
-        f"Next: go to {folder}, change a number in params.yaml, and see in `dvc status` what "
-        "`dvc repro` would run."
+        "Next: `source .venv/bin/activate`, go to "
+        f"{folder}, change a number in params.yaml, and see in `dvc status` what `dvc repro` would "
+        "run."
     )
 
 

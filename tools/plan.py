@@ -43,7 +43,7 @@ def estimate(stage: str, seconds: Mapping[str, float]) -> tuple[float | None, st
     name = stage.partition("@")[0]
     alike = [taken for other, taken in seconds.items() if other.partition("@")[0] == name]
     if not alike:
-        return None, "never ran"
+        return None, "no time known"
     return mean(alike), f"never ran: mean of {len(alike)} other {name}"
 
 
