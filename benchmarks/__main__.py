@@ -10,23 +10,24 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks import features, heads, lenet, machine, rounds, show, transfer
+from benchmarks import accelerators, features, heads, lenet, machine, rounds, show, transfer
 from stages.common.files import write_json
 
-WORKS = lenet.WORKS | heads.WORKS | features.WORKS | transfer.WORKS
+USUAL = lenet.WORKS | heads.WORKS | features.WORKS | transfer.WORKS
+WORKS = USUAL | accelerators.WORKS
 FOLDER = Path("benchmarks")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(WORKS)}")
-    parser.add_argument("--long", action="store_true", help="every piece of work")
+    parser.add_argument("--long", action="store_true", help="the other usual works too")
     parser.add_argument("--rounds", type=int, help="3, or 5 with --long")
     parser.add_argument("--seconds", type=float, default=2.0, help="that a turn lasts at least")
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.names) - set(WORKS)):
         parser.error(f"no work {', '.join(unknown)}; there are {', '.join(WORKS)}")
-    names = arguments.names or [name for name in WORKS if arguments.long or WORKS[name].short]
+    names = arguments.names or [name for name in USUAL if arguments.long or USUAL[name].short]
     count = arguments.rounds or (5 if arguments.long else 3)
 
     target = FOLDER / ("long" if arguments.long else "short")

@@ -22,12 +22,15 @@ def images_and_labels():
     return random.random((IMAGES, 28, 28, 1), np.float32), labels
 
 
-def pipeline(precision: str, deterministic: bool, batches: bool = True, steps: int = 1) -> Pass:
+def pipeline(
+    precision: str, deterministic: bool, batches: bool = True, steps: int | None = None
+) -> Pass:
     """An epoch as `training.fit` runs it, but for its callbacks.
 
     Args:
         batches: from `Batches`, as the pipeline does it, and not from arrays.
-        steps: that Keras runs at a time, between two looks at the callbacks.
+        steps: that Keras runs at a time, between two looks at the callbacks, in place of the
+            pipeline's number.
     """
     import numpy as np
 
@@ -41,7 +44,7 @@ def pipeline(precision: str, deterministic: bool, batches: bool = True, steps: i
     model = lenet.build(UNITS)
     recipe = params.load().lenet["study"].model_copy(update={"learning_rate": 0.001})
     training.compile_classifier(model, recipe, len(x))
-    model.steps_per_execution = steps
+    model.steps_per_execution = steps or model.steps_per_execution
     if deterministic:
         use_deterministic_operations()
     if not batches:
@@ -142,7 +145,11 @@ WORKS = {
             "without deterministic operations": Rival(pipeline, ("float32", False)),
             "from arrays in place of its batches": Rival(pipeline, ("float32", True, False)),
             "without either": Rival(pipeline, ("float32", False, False)),
-            "with 12 steps at a time": Rival(pipeline, ("float32", True, True, 12)),
+            "with one step at a time": Rival(pipeline, ("float32", True, True, 1)),
+            "with one step at a time, mixed_bfloat16": Rival(
+                pipeline, ("mixed_bfloat16", True, True, 1)
+            ),
+            "mixed_bfloat16": Rival(pipeline, ("mixed_bfloat16", True)),
             "Keras's defaults, oneDNN on": Rival(keras_defaults, environment=ONEDNN_ON),
         },
         short=False,

@@ -28,6 +28,34 @@ def matrix_product(flop: float, package: str, dtype: str) -> Pass:
     return images, lambda: product().numpy()
 
 
+def layers_products(shapes: list[tuple[int, int]], batch: int) -> Pass:
+    """The matrix products of a training step through dense layers, and nothing else, in PyTorch.
+
+    Three for each layer: its outputs, the gradient of its inputs, and that of its weights.
+
+    Args:
+        shapes: inputs and outputs of each layer.
+        batch: images in a step.
+    """
+    import torch
+
+    operands = []
+    for inputs, outputs in shapes:
+        x, y = torch.randn(batch, inputs), torch.randn(batch, outputs)
+        weights = torch.randn(inputs, outputs)
+        # What the gradient of the weights is written to is there already.
+        operands.append((x, weights, y, torch.empty(inputs, outputs)))
+
+    @torch.inference_mode()
+    def multiply() -> None:
+        for x, weights, y, gradient in operands:
+            torch.mm(x, weights)
+            torch.mm(y, weights.T)
+            torch.mm(x.T, y, out=gradient)
+
+    return batch, multiply
+
+
 def memory(bytes_an_image: float) -> Pass:
     """As many images as a copy in memory moves their bytes, read and written.
 

@@ -3,6 +3,8 @@
 import os
 import platform
 import re
+import shutil
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ def describe() -> dict[str, Any]:
     return {
         "processor": _cpuinfo("model name") or platform.processor() or platform.machine(),
         "family_and_model": f"{_cpuinfo('cpu family')} {_cpuinfo('model')}".strip(),
+        "gpus": _gpus(),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
@@ -45,6 +48,13 @@ def _cpuinfo(name: str) -> str:
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     found = re.search(rf"^{name}\s*: (.*)$", text, re.MULTILINE)
     return found[1] if found else ""
+
+
+def _gpus() -> list[str]:
+    if not shutil.which("nvidia-smi"):
+        return []
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.splitlines()
 
 
 def _version(package: str) -> str | None:

@@ -46,7 +46,7 @@ class Work:
 
     title: in a few words.
     rivals: by name. The others are compared with the one called `PIPELINE`.
-    derive: from the rates of a round, figures of another kind, by name.
+    derive: from the rates of a round, figures of another kind, by name; if no rival is left out.
     limits: the rivals that are no rivals but what the machine can do at most.
     short: `make bench` has it.
     """
@@ -100,7 +100,7 @@ def run(work: Work, rounds: int, seconds: float) -> dict[str, Any]:
             for name in taking_part
             if name != PIPELINE
         }
-    if work.derive:
+    if work.derive and not left_out:
         derived = [work.derive(each) for each in found]
         result["derived"] = {key: summary([each[key] for each in derived]) for key in derived[0]}
     return result
@@ -116,6 +116,9 @@ _work: Pass
 
 def _begin(rival: Rival) -> None:
     global _work
+    # TensorFlow and JAX greet with lines that no log level suppresses; what is raised comes back.
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
     for name in CHOSEN_BY_RIVALS:
         os.environ.pop(name, None)
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", **rival.environment}

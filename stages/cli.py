@@ -4,6 +4,7 @@ import argparse
 import errno
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -29,7 +30,8 @@ def run(main: Callable[..., object], **arguments: type) -> None:
     """Call `main` with the positional command line `arguments` (name=type).
 
     An `InputError` ends the process with exit status 1 and one line on standard error. So does a
-    full disk, a folder that may not be written to, or too little memory. Any other exception is a
+    full disk, a folder that may not be written to, or too little memory. Ctrl-C is one line and
+    status 130, as shells have it. Any other exception is a
     defect of the program and keeps its traceback. What DVC starts notes in `TIMES` when it was done
     and how long it took: a time cannot be in an output, which the same inputs must give again byte
     by byte.
@@ -50,6 +52,9 @@ def run(main: Callable[..., object], **arguments: type) -> None:
         if not message:
             raise
         sys.exit(f"{name.rpartition('.')[2]}: error: {message}")
+    except KeyboardInterrupt:
+        print(f"{name.rpartition('.')[2]}: interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def _message(error: Exception) -> str:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import rounds, show
+from benchmarks import profile, rounds, show
 from benchmarks.rounds import PIPELINE, Pass, Rival, Work
 
 
@@ -60,3 +60,19 @@ def work_by_environment() -> Pass:
 
     assert "TF_ENABLE_ONEDNN_OPTS" not in os.environ
     return work_of(float(os.environ["AMOUNT"]))
+
+
+def test_a_profile_counts_what_onednn_computes():
+    convolution = "mb64_ic32oc48_ih14oh10kh5sh1dh0ph0_iw14ow10kw5sw1dw0pw0"
+    assert profile.flop("convolution", convolution) == 2 * 64 * 32 * 48 * 10 * 10 * 5 * 5
+    assert profile.flop("matmul", "64x248:248x1200") == 2 * 64 * 248 * 1200
+    assert profile.flop("inner_product", "mb64ic1200oc248") == 2 * 64 * 1200 * 248
+    assert profile.flop("reorder", "48x32x5x5") == 0
+
+
+def test_a_profile_puts_operations_of_a_kind_together():
+    convolution = "StatefulPartitionedCall/gradient_tape/x/conv_2_1/Conv2D/Backprop:_MklConv2D"
+    assert profile.kind_of(convolution) == "_MklConv2D"
+    assert profile.kind_of("StatefulPartitionedCall/adam/Sqrt_9:Sqrt") == "Adam, all of it"
+    assert profile.kind_of("MatMul_1.4") == "MatMul, by XLA"
+    assert profile.kind_of("ExecutorState::Process") is None

@@ -1,4 +1,7 @@
-"""SIGKILL to the whole process group, at any moment of the demo, as a power cut does."""
+"""SIGKILL to the whole process group, at any moment of the demo, as a power cut does.
+
+And Ctrl-C, and a terminal that is closed.
+"""
 
 import os
 import re
@@ -10,7 +13,8 @@ import numpy as np
 import pytest
 
 from stages.common.files import read_yaml
-from tests.repro import begin, ran
+from tests.helpers import contents
+from tests.repro import begin, ran, repro
 from tools import demo
 
 KILLS = 50
@@ -62,3 +66,31 @@ def test_fifty_kills_lose_nothing_and_change_no_byte(finished, tmp_path, record_
         assert (folder / "dvc.lock").read_bytes() == (finished / "dvc.lock").read_bytes()
     assert any(stage.startswith("cv_lenet") for stage in went_on), went_on
     record_property("cases", kills)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [(signal.SIGINT, "cv_lenet: interrupted"), (signal.SIGHUP, "")],
+    ids=["Ctrl-C", "a closed terminal"],
+)
+def test_a_fold_goes_on_where_it_was_left(scratch, sent, said):
+    """A fold that is trained anew is stopped in its third epoch, as a terminal does it.
+
+    What DVC locks while it runs is free again, though it may have left its files behind.
+    """
+    stage = "cv_lenet@study-1"
+    before = contents(scratch / "models/lenet")
+    process = begin(scratch, "--single-item", "--force", "--no-run-cache", stage)
+    for line in process.stdout:
+        if line.startswith("epoch 2/"):
+            os.killpg(process.pid, sent)
+            break
+    rest = process.stdout.read()
+    assert process.wait() != 0
+    assert said in rest
+    assert "Traceback" not in rest
+    output = repro(scratch, "--single-item", "--no-run-cache", stage)
+    assert ran(output) == [stage]
+    assert re.search(rf"^{stage}: going on after epoch \d+ of", output, re.MULTILINE)
+    assert contents(scratch / "models/lenet") == before

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shutil
 import sys
 import termios
 from contextlib import suppress
@@ -253,6 +254,21 @@ class TestFit:
         found = network.evaluate(x[150:], wrong[150:], verbose=0)
         assert found == pytest.approx(history["val_loss"][best], rel=1e-4)
 
+    def test_many_steps_at_a_time_give_the_same_bytes_as_one(self, monkeypatch):
+        """Of 8 steps an epoch: one after the other; five, and then three."""
+        x, y = separable(170, seed=0)
+        found = []
+        for steps in (1, 5):
+            monkeypatch.setattr(training, "STEPS_AT_A_TIME", steps)
+            shutil.rmtree("work", ignore_errors=True)
+            model, history = fit(recipe(**EVERY_OPTION), x, y, y)
+            assert model.steps_per_execution == steps
+            found.append((history, [each.tobytes() for each in model.get_weights()]))
+            keras.config.set_dtype_policy("float32")
+        (history, weights), (other_history, other_weights) = found
+        pd.testing.assert_frame_equal(history, other_history, check_exact=True)
+        assert weights == other_weights
+
 
 class TestFolds:
     def test_they_are_disjoint_and_cover_every_image(self):
@@ -494,7 +510,9 @@ class TestProgress:
         progress.set_params({"steps": steps})
         for epoch in range(epochs - 2, epochs):
             progress.on_epoch_begin(epoch)
-            for batch in range(steps):
+            # Keras tells of every so many batches, and in the end of one that is not there.
+            told_of = training.STEPS_AT_A_TIME
+            for batch in range(told_of - 1, steps + told_of - 1, told_of):
                 progress.on_train_batch_end(batch)
             numbers = {"accuracy": 0.5, "loss": 1.5, "val_accuracy": epoch / 1000, "val_loss": 2.5}
             progress.on_epoch_end(epoch, numbers)
@@ -513,7 +531,7 @@ class TestProgress:
         termios.tcsetwinsize(slave, (24, 80))
         with open(slave, "w", encoding="utf-8") as terminal:
             monkeypatch.setattr(sys, "stderr", terminal)
-            self.last_two(epochs=120, steps=20_000)
+            self.last_two(epochs=120, steps=20_010)
         shown = b""
         with suppress(OSError):  # what Linux gives at the end of a terminal
             while part := os.read(master, 65536):
@@ -522,5 +540,6 @@ class TestProgress:
         lines = [line for line in shown.decode().replace("\r", "\n").split("\n") if line.strip()]
         assert max(map(len, lines)) <= 80
         assert lines[-1].startswith("epoch 120/120 ")
+        assert "20010/20010" in lines[-1]
         assert lines[-1].endswith("val_accuracy 0.1190")
         assert capsys.readouterr().out == ""

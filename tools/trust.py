@@ -53,7 +53,8 @@ ROWS = {
     ),
     "kills": Row(
         "What is killed goes on, and ends in the same bytes",
-        "the demo killed 50 times at random; each kind of work broken off at a chosen moment",
+        "the demo killed 50 times at random; each kind of work broken off at a chosen moment; "
+        "Ctrl-C, a closed terminal",
         (
             "tests/test_kills.py",
             "tests/test_training.py::TestOneFold"
