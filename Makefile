@@ -62,13 +62,16 @@ board: $(READY) ## the curves of trainings while they run, in a browser, by Tens
 bench: $(READY) .venv/.bench ## measure this pipeline against its rivals, ten minutes; writes benchmarks/short.json and .png
 	@python -m benchmarks
 
-bench-long: $(READY) .venv/.bench ## the same in more sizes and rounds; writes benchmarks/long.json and .png
+bench-long: $(READY) .venv/.bench ## the same in more sizes and rounds, and whole runs, growth and backends; writes benchmarks/*.json and .png
 	@python -m benchmarks --long
+	@python -m benchmarks.whole
+	@python -m benchmarks.growth
+	@python -m benchmarks.backends
 
 test: lint ## lint, and all tests but the long ones
 	pytest -m "not long"
 
-test-long: lint ## lint, and every test
+test-long: lint .venv/.cluster .venv/.bench ## lint, and every test
 	pytest
 
 test-fast: lint ## lint and the tests that take under ten seconds each

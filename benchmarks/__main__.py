@@ -2,8 +2,8 @@
 
 It writes `benchmarks/short.json` and `.png`, or with `--long` `benchmarks/long.json` and `.png`,
 after each piece of work anew: broken off, it leaves what it has. Names of works measure these
-alone, in either way. Every figure is a ratio within one run on this machine: beside other work all
-rivals are slower, and their ratios hold, if less exactly.
+alone, into `benchmarks/some.json` and `.png`. Every figure is a ratio within one run on this
+machine: beside other work all rivals are slower, and their ratios hold, if less exactly.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def main() -> None:
     names = arguments.names or [name for name in USUAL if arguments.long or USUAL[name].short]
     count = arguments.rounds or (5 if arguments.long else 3)
 
-    target = FOLDER / ("long" if arguments.long else "short")
+    target = FOLDER / ("some" if arguments.names else "long" if arguments.long else "short")
     content: dict[str, Any] = {"machine": machine.describe(), "rounds": count, "works": {}}
     for name in names:
         before = machine.load_average()

@@ -11,10 +11,13 @@ from typing import Any
 from benchmarks import features, heads, lenet
 from benchmarks.rounds import PIPELINE, Pass, Rival, Work
 
+# Each would take a GPU's whole memory for itself.
+SHARED = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
 
 def work(title: str, prepare: Callable[..., Pass], arguments: tuple[Any, ...]) -> Work:
     rivals = {
-        name: Rival(prepare, arguments, {"KERAS_BACKEND": backend}, backend)
+        name: Rival(prepare, arguments, {"KERAS_BACKEND": backend} | SHARED, backend)
         for name, backend in (
             (PIPELINE, "tensorflow"),
             (f"{PIPELINE} on JAX", "jax"),

@@ -1,9 +1,9 @@
 """Whether Keras's backends agree: `python -m benchmarks.backends`.
 
 LeNet-5 on the first fold of the sample of Fashion-MNIST, by the pipeline's own stages, with each
-backend that is installed, from several seeds; a seed also draws the fold. It writes
-`benchmarks/backends.json`. Two backends agree if the means of their test accuracies differ by no
-more than two accuracies of one backend do, from one seed to another.
+backend that is installed, from several seeds. It writes `benchmarks/backends.json`. Backends agree
+if the means of their test accuracies differ by no more than two accuracies of one backend do, from
+one seed to another; if they do not, the exit status is 1.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def stage(*words: str, backend: str = "tensorflow") -> None:
 
 def accuracy(backend: str, seed: int) -> float:
     """Of the test images."""
-    demo.set_params(FOLDER, {"seed": seed})
+    demo.set_params(FOLDER, {"lenet.study.seed": seed})
     stage("stages.cv_lenet", "study", "1", backend=backend)
     stage("stages.evaluate_lenet", "study", "1", backend=backend)
     return read_json(FOLDER / "metrics/lenet/study-1/metrics.json")["test_accuracy"]
@@ -94,6 +94,8 @@ def main() -> None:
         f"means differ by at most {content['between_backends']:.3f}, seeds of one backend by "
         f"{content['between_seeds']:.3f}"
     )
+    if content["between_backends"] > content["between_seeds"]:
+        sys.exit("backends: error: the backends do not agree")
 
 
 if __name__ == "__main__":

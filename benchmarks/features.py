@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.limits import matrix_product
-from benchmarks.rounds import PIPELINE, Pass, Rival, Work
+from benchmarks.rounds import ONEDNN_ON, PIPELINE, Pass, Rival, Work
 
 LAST = {"vgg16": "block5_pool", "resnet50": "conv4_block6_out"}
 IMAGES = {32: 1000, 48: 600, 96: 200}  # in a pass, by their side
@@ -55,16 +55,19 @@ def keras_network(name: str, side: int):
     application = {"vgg16": keras.applications.VGG16, "resnet50": keras.applications.ResNet50}
     shape = (side, side, 3)
     whole = application[name](weights=None, include_top=False, input_shape=shape)
-    return keras.Model(whole.input, whole.get_layer(LAST[name]).output)
+    output = whole.get_layer(LAST[name]).output
+    if name == "resnet50":
+        output = keras.layers.GlobalAveragePooling2D()(output)
+    return keras.Model(whole.input, output)
 
 
-def keras_predict(name: str, side: int, precision: str) -> Pass:
-    """`model.predict` as Keras has it, in batches of 32."""
+def keras_predict(name: str, side: int, precision: str, batch: int = BATCH) -> Pass:
+    """`model.predict` as Keras has it."""
     import keras
 
     keras.config.set_dtype_policy("float32" if precision == "float32" else "mixed_bfloat16")
     x, network = resized(side), keras_network(name, side)
-    return len(x), lambda: network.predict(x, verbose=0)
+    return len(x), lambda: network.predict(x, batch_size=batch, verbose=0)
 
 
 def torch_network(name: str):
@@ -110,7 +113,7 @@ def torch_network(name: str):
             stride = 2 if number and not position else 1
             layers.append(block(inside, width, stride, shortcut=not position))
             inside = 4 * width
-    return nn.Sequential(*layers)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
 def torch_loop(name: str, side: int, precision: str) -> Pass:
@@ -141,7 +144,8 @@ def work(name: str, side: int, precision: str) -> Work:
         title=f"{network}'s features, {side}x{side}, {precision}",
         rivals={
             PIPELINE: Rival(pipeline, chosen),
-            "model.predict": Rival(keras_predict, chosen),
+            "model.predict": Rival(keras_predict, chosen, ONEDNN_ON),
+            "model.predict, its own batches of 32": Rival(keras_predict, (*chosen, 32), ONEDNN_ON),
             "PyTorch by hand, channels last": Rival(torch_loop, chosen, needs="torch"),
             **limits,
         },

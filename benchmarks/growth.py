@@ -9,7 +9,7 @@ work on the machine changes least.
 
 import argparse
 import hashlib
-import os
+import json
 import shlex
 import shutil
 import struct
@@ -44,6 +44,14 @@ CHANGES = {
     "resnet.study.epochs": 1,
     "vgg.study.epochs": 1,
 }
+# To a process Linux counts what its parent held when it was started, so the parent is a small one.
+MEASURED = """
+import json, os, resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=sys.stderr).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([used.ru_maxrss, used.ru_utime + used.ru_stime]))
+sys.exit(code)
+"""
 
 
 def write_idx(path: Path, array: np.ndarray) -> dict[str, str]:
@@ -92,16 +100,22 @@ def run(command: str, folder: Path) -> dict[str, float]:
     words[0] = sys.executable  # for `python`
     started = time.perf_counter()
     with (folder / "growth.log").open("ab") as log:
-        process = subprocess.Popen(words, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURED, *words],
+            cwd=folder,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    if done.returncode:
         sys.exit(f"growth: error: {command} failed in {folder}; growth.log there says why")
+    peak, cpu_seconds = json.loads(done.stdout)
     kilobyte = 1 if sys.platform == "darwin" else 1024
     return {
-        "peak_mib": round(used.ru_maxrss * kilobyte / 2**20, 1),
+        "peak_mib": round(peak * kilobyte / 2**20, 1),
         "seconds": round(time.perf_counter() - started, 2),
-        "cpu_seconds": round(used.ru_utime + used.ru_stime, 2),
+        "cpu_seconds": round(cpu_seconds, 2),
     }
 
 

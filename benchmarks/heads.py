@@ -14,8 +14,8 @@ BATCH = 64
 # The params section, the shape of an image's features, how many images a pass has, and how many
 # weights the head has.
 HEADS = {
-    "resnet": ((1024,), BATCH * 100, 1024 * 128 + 128 * 10),
-    "vgg": ((1, 1, 512), BATCH * 20, 512 * 4096 + 4096 * 4096 + 4096 * 10),
+    "resnet": ((1024,), BATCH * 600, 1024 * 128 + 128 * 10),
+    "vgg": ((1, 1, 512), BATCH * 40, 512 * 4096 + 4096 * 4096 + 4096 * 10),
 }
 
 
@@ -28,8 +28,12 @@ def features_and_labels(name: str):
     return random.random((images, *shape), np.float32), labels
 
 
-def pipeline(name: str) -> Pass:
-    """An epoch as `training.fit` runs it, but for its callbacks."""
+def pipeline(name: str, trains: bool = True) -> Pass:
+    """An epoch as `training.fit` runs it, but for its callbacks.
+
+    Args:
+        trains: and not only evaluates, as after an epoch.
+    """
     import numpy as np
 
     from stages import params
@@ -42,6 +46,9 @@ def pipeline(name: str) -> Pass:
     model = transfer.build_head(x.shape[1:], recipe, name)
     training.compile_classifier(model, recipe, len(x), transfer.fuses(recipe))
     use_deterministic_operations()
+    if not trains:
+        rows = training.Batches([x], y, np.arange(len(x)), training.VALIDATION_BATCH)
+        return len(x), lambda: model.evaluate(rows, verbose=0)
     rows = training.Batches([x], y, np.arange(len(x)), BATCH, seed=0)
     return len(x), lambda: model.fit(rows, shuffle=False, verbose=0)
 

@@ -31,7 +31,8 @@ def matrix_product(flop: float, package: str, dtype: str) -> Pass:
 def layers_products(shapes: list[tuple[int, int]], batch: int) -> Pass:
     """The matrix products of a training step through dense layers, and nothing else, in PyTorch.
 
-    Three for each layer: its outputs, the gradient of its inputs, and that of its weights.
+    Three for each layer: its outputs, the gradient of its inputs, which the first layer needs not,
+    and that of its weights.
 
     Args:
         shapes: inputs and outputs of each layer.
@@ -48,9 +49,10 @@ def layers_products(shapes: list[tuple[int, int]], batch: int) -> Pass:
 
     @torch.inference_mode()
     def multiply() -> None:
-        for x, weights, y, gradient in operands:
+        for number, (x, weights, y, gradient) in enumerate(operands):
             torch.mm(x, weights)
-            torch.mm(y, weights.T)
+            if number:
+                torch.mm(y, weights.T)
             torch.mm(x.T, y, out=gradient)
 
     return batch, multiply

@@ -71,6 +71,7 @@ def run(work: Work, rounds: int, seconds: float) -> dict[str, Any]:
         if rival.needs and importlib.util.find_spec(rival.needs) is None
     }
     taking_part = {name: each for name, each in work.rivals.items() if name not in left_out}
+    names = list(taking_part)
     context = multiprocessing.get_context("spawn")
     processes = {
         name: ProcessPoolExecutor(max_workers=1, mp_context=context) for name in taking_part
@@ -78,13 +79,13 @@ def run(work: Work, rounds: int, seconds: float) -> dict[str, Any]:
     try:
         for name, rival in taking_part.items():
             processes[name].submit(_begin, rival).result()
-        found = [
-            {
-                name: process.submit(_take_turn, seconds).result()
-                for name, process in processes.items()
-            }
-            for _ in range(rounds)
-        ]
+        found = []
+        for number in range(rounds):
+            # Nobody is always the first, or always after the same rival.
+            turns = names[number % len(names) :] + names[: number % len(names)]
+            found.append(
+                {name: processes[name].submit(_take_turn, seconds).result() for name in turns}
+            )
     finally:
         for process in processes.values():
             process.shutdown()

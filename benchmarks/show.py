@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rounds import PIPELINE
+from benchmarks.transfer import TIMES_AS_FAST, TRANSFER
 
 
 def table(work: dict[str, Any]) -> str:
@@ -30,6 +31,14 @@ def _range(summary: dict[str, Any]) -> str:
     )
 
 
+def _bars(work: dict[str, Any]) -> dict[str, Any]:
+    """The ratios, by the name of what the pipeline is compared with."""
+    if "pipeline_times_as_fast" in work:
+        return work["pipeline_times_as_fast"]
+    derived = work.get("derived", {})
+    return {TRANSFER: derived[TIMES_AS_FAST]} if TIMES_AS_FAST in derived else {}
+
+
 def picture(content: dict[str, Any], path: Path) -> bool:
     """A bar for each rival: the pipeline's speed divided by its own, the range over the rounds.
 
@@ -41,10 +50,10 @@ def picture(content: dict[str, Any], path: Path) -> bool:
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
-    works = [each for each in content["works"].values() if "pipeline_times_as_fast" in each]
+    works = [each for each in content["works"].values() if _bars(each)]
     if not works:
         return False
-    heights = [len(each["pipeline_times_as_fast"]) + 1.5 for each in works]
+    heights = [len(_bars(each)) + 1.5 for each in works]
     figure, panels = plt.subplots(
         len(works),
         figsize=(9, 0.27 * sum(heights)),
@@ -54,7 +63,7 @@ def picture(content: dict[str, Any], path: Path) -> bool:
         layout="constrained",
     )
     for axes, work in zip(panels[:, 0], works, strict=True):
-        ratios = work["pipeline_times_as_fast"]
+        ratios = _bars(work)
         for position, (name, ratio) in enumerate(ratios.items()):
             middle, rounds = ratio["median"], ratio["rounds"]
             is_limit = name in work["limits"]

@@ -1,14 +1,23 @@
 """What DVC and its stages cost: `python -m benchmarks.whole`.
 
-The demo by `dvc repro`, then `dvc repro` again with nothing to do, and the demo's trainings in one
-plain script. It writes `benchmarks/whole.json`: seconds that passed, and seconds of work on all
+The demo by `dvc repro` and its trainings in one plain script, in turns, and `dvc repro` again with
+nothing to do. It writes `benchmarks/whole.json`: seconds that passed, and seconds of work on all
 cores, of which those of DVC's own process stand apart from those of the stages that it starts.
+
+DVC's share of a full run is extrapolated. It is
+
+    stages * (DVC's work in the demo / the demo's stages) + gigabytes * seconds for a gigabyte
+
+to the sum of the times of the repository's own run. The gigabytes are those of all outputs in
+`dvc.lock`; what DVC takes for one, to hash and to keep, is measured by `dvc add`.
 """
 
+import argparse
 import json
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -20,12 +29,15 @@ import pandas as pd
 from benchmarks import machine
 from benchmarks.rounds import summary
 from stages.cli import TIMES
-from stages.common.files import write_json
+from stages.common.files import read_yaml, write_json
+from stages.report.inputs import FULL_RUN
 from tools import demo
 
 FOLDER = Path(".work/whole")
 TARGET = Path("benchmarks/whole.json")
+LOCK = Path("dvc.lock")
 AGAIN = 5
+ADDED = 2**29  # bytes
 # DVC in a process that says what it took itself, and what the processes took that it started.
 MEASURED_DVC = """
 import json, resource, sys
@@ -37,11 +49,11 @@ sys.exit(code)
 """
 
 
-def repro() -> dict[str, float]:
+def dvc(*arguments: str) -> dict[str, float]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     started = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", MEASURED_DVC, "repro"],
+        [sys.executable, "-c", MEASURED_DVC, *arguments],
         cwd=FOLDER,
         env=os.environ | {"PATH": path, "GIT_CEILING_DIRECTORIES": str(FOLDER.parent)},
         check=True,
@@ -63,33 +75,78 @@ def plain() -> dict[str, float]:
     return {"seconds": seconds, "cpu_seconds": work}
 
 
-def main() -> None:
-    before = machine.load_average()
+def seconds_for_a_gigabyte() -> float:
+    (FOLDER / "random").write_bytes(os.urandom(ADDED))
+    (FOLDER / "small").write_bytes(b"")
+    large, small = (dvc("add", "--quiet", name)["seconds"] for name in ("random", "small"))
+    return (large - small) / ADDED * 1e9
+
+
+def full_run(a_stage: float) -> dict[str, float]:
+    """What DVC takes of a full run, if it takes `a_stage` seconds for each stage, and hashes."""
+    gigabytes = (
+        sum(out["size"] for stage in read_yaml(LOCK)["stages"].values() for out in stage["outs"])
+        / 1e9
+    )
+    run = read_yaml(FULL_RUN)["seconds"]
+    rate = seconds_for_a_gigabyte()
+    total = len(run) * a_stage + gigabytes * rate
+    return {
+        "gigabytes": gigabytes,
+        "seconds_for_a_gigabyte": rate,
+        "dvcs_seconds": total,
+        "stages_seconds": sum(run.values()),
+        "dvcs_share": total / (total + sum(run.values())),
+    }
+
+
+def whole_demo() -> dict[str, float]:
     shutil.rmtree(FOLDER, ignore_errors=True)
     demo.copy_project(FOLDER)
     demo.make_small(FOLDER)
-    whole = repro()
+    return dvc("repro")
+
+
+def summaries(runs: list[dict[str, float]]) -> dict[str, Any]:
+    return {key: summary([each[key] for each in runs]) for key in runs[0]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.whole", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="a demo and a script in each")
+    rounds = parser.parse_args().rounds
+    before = machine.load_average()
+    demos, scripts = [], []
+    for _ in range(rounds):
+        demos.append(whole_demo())
+        scripts.append(plain())
     stages = pd.read_csv(FOLDER / TIMES).set_index("stage")["seconds"].to_dict()
-    again = [repro() for _ in range(AGAIN)]
-    script = plain()
-    work = whole["dvc_cpu_seconds"] + whole["stages_cpu_seconds"]
+    again = [dvc("repro") for _ in range(AGAIN)]
+    for each in demos:
+        each["cpu_seconds"] = each["dvc_cpu_seconds"] + each["stages_cpu_seconds"]
+    of_dvc = [each["dvc_cpu_seconds"] for each in demos]
+    ratios = [
+        {key: one[key] / other[key] for key in ("seconds", "cpu_seconds")}
+        for one, other in zip(demos, scripts, strict=True)
+    ]
     content: dict[str, Any] = {
         "machine": machine.describe(),
         "load_average": {"before": before, "after": machine.load_average()},
-        "demo": whole,
+        "demo": summaries(demos),
         "seconds_within_stages": stages,
-        "nothing_to_do": {key: summary([each[key] for each in again]) for key in again[0]},
-        "plain_script": script,
-        "demo_to_plain_script": {
-            "seconds": whole["seconds"] / script["seconds"],
-            "cpu_seconds": work / script["cpu_seconds"],
-        },
-        "dvcs_share_of_the_demo": whole["dvc_cpu_seconds"] / work,
+        "nothing_to_do": summaries(again),
+        "plain_script": summaries(scripts),
+        "demo_to_plain_script": summaries(ratios),
+        "dvcs_share_of_the_demo": summary(
+            [own / each["cpu_seconds"] for own, each in zip(of_dvc, demos, strict=True)]
+        ),
+        "full_run": full_run(statistics.median(of_dvc) / len(stages)),
     }
     write_json(TARGET, content)
     for name in ("demo", "nothing_to_do", "plain_script", "demo_to_plain_script"):
         print(name, content[name])
-    print(f"DVC's share of the demo's work: {content['dvcs_share_of_the_demo']:.1%}")
+    print(f"DVC's share of the demo's work: {content['dvcs_share_of_the_demo']['median']:.1%}")
+    print(f"DVC's share of a full run: {content['full_run']['dvcs_share']:.2%}")
 
 
 if __name__ == "__main__":

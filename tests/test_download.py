@@ -3,7 +3,6 @@
 import ast
 import gzip
 import hashlib
-import tracemalloc
 from http.server import BaseHTTPRequestHandler
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from stages.common import download
 from stages.common.download import DOWNLOADS, OutsideFile
 from stages.sources import fashion_mnist
-from tests.helpers import contents, message_of
+from tests.helpers import contents, message_of, traced_memory
 from tests.imports import ROOT
 
 CONTENT = bytes(range(256)) * 40
@@ -214,12 +213,9 @@ def test_a_mirror_whose_answer_grows_while_it_is_unpacked_is_cut_off(web_server,
 
     url = answer(web_server, monkeypatch, do_get)
     monkeypatch.setattr(download, "AT_MOST", 2**20)
-    tracemalloc.start()
-    try:
+    with traced_memory() as found:
         assert message_of(download.fetch, (FILE,), ()).startswith(f"{url} serves over 1,048,576")
-        assert tracemalloc.get_traced_memory()[1] < 2**23, "the rest was not unpacked"
-    finally:
-        tracemalloc.stop()
+    assert found.peak < 2**23, "the rest was not unpacked"
     assert contents(DOWNLOADS) == {}
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from stages import encode
 from stages.common import images
-from tests.helpers import contents, random_image_set
+from tests.helpers import contents, random_image_set, traced_memory
 
 
 def test_encodes_both_splits(project):
@@ -31,3 +31,13 @@ def test_encodes_both_splits(project):
     assert len(first) == 4
     encode.main()
     assert contents(project / "data/encoded") == first
+
+
+def test_the_training_set_is_in_memory_once(project):
+    (project / "data/clean").mkdir(parents=True)
+    for split, rows in (("train", 3_000), ("test", 10)):
+        random_image_set(rows).save(project / "data/clean", split)
+    with traced_memory() as found:
+        encode.main()
+    once = 3_000 * images.SIDE**2 * 4
+    assert found.peak < 1.5 * once, "with the bytes that it came from"

@@ -10,7 +10,7 @@ from stages.common import backbone, saving, transfer
 from stages.common.images import ImageSet
 from stages.common.keras_setup import keras, seed_everything
 from stages.params import FeaturesRecipe
-from tests.helpers import contents, message_of
+from tests.helpers import contents, message_of, random_image_set, traced_memory
 from tests.imports import ROOT
 from tools.demo import set_params
 
@@ -184,6 +184,19 @@ def test_killed_and_started_again_it_goes_on_after_the_last_finished_chunk(proje
     assert sizes[5:] == [20, 10, 10, 10]
     assert contents(output) == uninterrupted
     assert not any(Path(".work/features@vgg16-study").iterdir())
+
+
+def test_memory_stays_the_same_however_many_images_there_are(project, monkeypatch):
+    for name in ("CHUNK", "BATCH"):
+        monkeypatch.setattr(features, name, 10)
+    peaks = []
+    for rows in (20, 20, 120):  # the first time imports more
+        random_image_set(rows).save(project / "data/clean", "train")
+        with traced_memory() as found:
+            features.main("vgg16-study")
+        peaks.append(found.peak)
+    a_chunk = np.load("data/features/vgg16-study/train/features.npy", mmap_mode="r")[:10].nbytes
+    assert peaks[2] - peaks[1] < a_chunk, "and not ten of them"
 
 
 def test_every_row_is_its_own_images(project, monkeypatch):

@@ -7,7 +7,6 @@ Here for what the project reads itself. Models are in `test_predict.py`, downloa
 import binascii
 import pickle
 import struct
-import tracemalloc
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ import pytest
 import yaml
 
 from stages.common.files import load_array, load_arrays, read_yaml
-from tests.helpers import message_of
+from tests.helpers import message_of, traced_memory
 from tools import predict
 
 # Nine to the eighth values, should anything write them all out.
@@ -31,13 +30,9 @@ for before, after in pairwise("abcdefghi"):
 @contextmanager
 def within_memory(most: int) -> Iterator[None]:
     """Python may take `most` bytes in the block at any time."""
-    tracemalloc.start()
-    try:
+    with traced_memory() as found:
         yield
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < most
+    assert found.peak < most
 
 
 class Runs:
