@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks import accelerators, features, heads, lenet, machine, rounds, show, transfer
 from stages.common.files import write_json
 
-USUAL = lenet.WORKS | heads.WORKS | features.WORKS | transfer.WORKS
+USUAL = lenet.WORKS | heads.WORKS | transfer.WORKS | features.WORKS
 WORKS = USUAL | accelerators.WORKS
 FOLDER = Path("benchmarks")
 

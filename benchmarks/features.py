@@ -40,7 +40,7 @@ def pipeline(name: str, side: int, precision: str) -> Pass:
         )
         extractor = backbone.feature_extractor(LAST[name], recipe, tensors)
     x = np.random.default_rng(0).integers(0, 256, (IMAGES[side], 28, 28), np.uint8)
-    return len(x), lambda: extractor.predict(x, batch_size=features.BATCH, verbose=0)
+    return len(x), lambda: features.by_batches(extractor, x)
 
 
 def resized(side: int):
@@ -61,13 +61,13 @@ def keras_network(name: str, side: int):
     return keras.Model(whole.input, output)
 
 
-def keras_predict(name: str, side: int, precision: str, batch: int = BATCH) -> Pass:
-    """`model.predict` as Keras has it."""
+def keras_predict(name: str, side: int, precision: str) -> Pass:
+    """`model.predict` as Keras has it, in the pipeline's batches."""
     import keras
 
     keras.config.set_dtype_policy("float32" if precision == "float32" else "mixed_bfloat16")
     x, network = resized(side), keras_network(name, side)
-    return len(x), lambda: network.predict(x, batch_size=batch, verbose=0)
+    return len(x), lambda: network.predict(x, batch_size=BATCH, verbose=0)
 
 
 def torch_network(name: str):
@@ -145,7 +145,6 @@ def work(name: str, side: int, precision: str) -> Work:
         rivals={
             PIPELINE: Rival(pipeline, chosen),
             "model.predict": Rival(keras_predict, chosen, ONEDNN_ON),
-            "model.predict, its own batches of 32": Rival(keras_predict, (*chosen, 32), ONEDNN_ON),
             "PyTorch by hand, channels last": Rival(torch_loop, chosen, needs="torch"),
             **limits,
         },

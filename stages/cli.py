@@ -8,10 +8,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-TIMES = Path(".work/times.csv")
+import yaml
+
+TIMES = Path(".work/stage_times.csv")
 ARGUMENTS = {
     "recipe": "a key of the network's section in params.yaml, as `study`",
     "fold": "one of `cv.folds` in params.yaml",
@@ -19,6 +22,7 @@ ARGUMENTS = {
     "head": "resnet or vgg",
 }
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MOST_SAID = 200  # characters of what a library says
 FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -31,10 +35,9 @@ def run(main: Callable[..., object], **arguments: type) -> None:
 
     An `InputError` ends the process with exit status 1 and one line on standard error. So does a
     full disk, a folder that may not be written to, or too little memory. Ctrl-C is one line and
-    status 130, as shells have it. Any other exception is a
-    defect of the program and keeps its traceback. What DVC starts notes in `TIMES` when it was done
-    and how long it took: a time cannot be in an output, which the same inputs must give again byte
-    by byte.
+    status 130, as shells have it. Any other exception is a defect of the program and keeps its
+    traceback. What DVC starts notes in `TIMES` when it was done, how long it took, and on which
+    data: a time cannot be in an output, which the same inputs must give again byte by byte.
     """
     started = time.monotonic()
     name = sys.modules["__main__"].__spec__.name.removesuffix(".__main__")
@@ -45,40 +48,61 @@ def run(main: Callable[..., object], **arguments: type) -> None:
         parser.add_argument(argument, type=kind, help=ARGUMENTS[argument])
     try:
         main(**vars(parser.parse_args()))
-        if stage := os.environ.get("DVC_STAGE"):
-            _note_time(stage, time.monotonic() - started)
-    except (InputError, OSError, MemoryError) as error:
+    except Exception as error:
         message = _message(error)
         if not message:
             raise
-        sys.exit(f"{name.rpartition('.')[2]}: error: {message}")
+        print(f"{name.rpartition('.')[2]}: error: {message}", file=sys.stderr, flush=True)
+        if _tells_of_a_full_disk(error):
+            # HDF5 tries to write what it still holds once more, and ends the process as it fails.
+            sys.stdout.flush()
+            os._exit(1)
+        sys.exit(1)
     except KeyboardInterrupt:
         print(f"{name.rpartition('.')[2]}: interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+    if stage := os.environ.get("DVC_STAGE"):
+        with suppress(OSError):  # the stage is done, whether its time can be noted or not
+            _note_time(stage, time.monotonic() - started)
 
 
 def _message(error: Exception) -> str:
     """What to tell of an error that is the user's or the machine's; "" for a defect."""
     if isinstance(error, InputError):
         return str(error)
-    if isinstance(error, MemoryError) or error.errno == errno.ENOMEM:
-        found = f" ({error})" if str(error) else ""
+    said = " ".join(str(error).split())
+    number = getattr(error, "errno", None)
+    place = getattr(error, "filename", None) or f"a file in {Path.cwd()}"
+    if reason := _tells_of_a_full_disk(error):
+        return f"{place} cannot be written ({reason}); make room, and run again"
+    # The last is TensorFlow's, whose type cannot be named without loading it.
+    if (
+        isinstance(error, MemoryError)
+        or number == errno.ENOMEM
+        or type(error).__name__ == "ResourceExhaustedError"
+    ):
+        found = f" ({said[:MOST_SAID]})" if said else ""
         return f"not enough memory{found}; end other programs, or take a machine that has more"
-    place = error.filename or f"a file in {Path.cwd()}"
-    if error.errno in FULL:
-        return f"{place} cannot be written ({os.strerror(error.errno)}); make room, and run again"
-    if error.errno in FORBIDDEN:
-        reason = os.strerror(error.errno)
+    if number in FORBIDDEN:
+        reason = os.strerror(number)
         return f"{place} may not be used ({reason}); change that, or work in another folder"
     # NumPy keeps back what the system said.
-    if re.fullmatch(r"\d+ requested and \d+ written", str(error)):
-        return f"{place} cannot be written ({error}: is the disk full?); make room, and run again"
+    if re.fullmatch(r"\d+ requested and \d+ written", said):
+        return f"{place} cannot be written ({said}: is the disk full?); make room, and run again"
     return ""
 
 
+def _tells_of_a_full_disk(error: Exception) -> str:
+    """What the system said; HDF5 and TensorFlow tell it in words alone. "" for another error."""
+    number, said = getattr(error, "errno", None), str(error)
+    found = (os.strerror(each) for each in FULL if each == number or os.strerror(each) in said)
+    return next(found, "")
+
+
 def _note_time(stage: str, seconds: float) -> None:
+    source = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["data"]["source"]
     TIMES.parent.mkdir(exist_ok=True)
     with TIMES.open("a", encoding="utf-8") as file:
         if not file.tell():
-            file.write("finished,stage,seconds\n")
-        file.write(f"{datetime.now():%Y-%m-%dT%H:%M:%S},{stage},{seconds:.1f}\n")
+            file.write("finished,stage,seconds,source\n")
+        file.write(f"{datetime.now():%Y-%m-%dT%H:%M:%S},{stage},{seconds:.1f},{source}\n")

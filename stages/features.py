@@ -44,11 +44,20 @@ def compute(extractor: keras.Model, raw: np.ndarray, folder: Path, name: str) ->
         for start, path in zip(starts, chunks, strict=True):
             if not path.exists():
                 images_of_chunk = raw[start : start + CHUNK]
-                found = extractor.predict(images_of_chunk, batch_size=BATCH, verbose=0)
+                found = by_batches(extractor, images_of_chunk)
                 with atomic_file(path) as unfinished:
                     np.save(unfinished, found)
                 bar.update(len(images_of_chunk))
     return chunks
+
+
+def by_batches(extractor: keras.Model, raw: np.ndarray) -> np.ndarray:
+    """The features of `raw`, without tf.data.
+
+    In `predict` its end waits for a thread that sleeps for seconds, as in `training.Batches`.
+    """
+    starts = range(0, len(raw), BATCH)
+    return np.concatenate([extractor.predict_on_batch(raw[at : at + BATCH]) for at in starts])
 
 
 def join(chunks: list[Path], rows: int, path: Path, dtype: str) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ A search that was interrupted goes on where it stopped: its trials lie in `.work
 done, under a digest of everything that could change them.
 """
 
+import json
 import math
 import shutil
 import sys
@@ -211,7 +212,13 @@ def search(tune: params.Tune, seed: int) -> pd.DataFrame:
     folder = resume.folder("tune", {"tune": tune.model_dump(), "seed": seed}, paths)
     use_deterministic_operations()
     model = Lenet(tune, seed)
-    tuner = make_tuner(model, tune, folder, seed)
+    try:
+        tuner = make_tuner(model, tune, folder, seed)
+    except json.JSONDecodeError:
+        # Keras Tuner writes its files in place: killed in that moment, it leaves half of one.
+        print(f"tune: {folder} was left half-written; beginning again", flush=True)
+        shutil.rmtree(folder)
+        tuner = make_tuner(model, tune, folder, seed)
     done = trials_table(tuner, tune)
     if len(done):
         print(f"tune: going on after {len(done)} finished trials in {folder}", flush=True)

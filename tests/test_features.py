@@ -164,16 +164,16 @@ def test_killed_and_started_again_it_goes_on_after_the_last_finished_chunk(proje
     ]
 
     sizes = []
-    predict = keras.Model.predict
+    predict = keras.Model.predict_on_batch
 
-    def interrupted(self, x, **options):
+    def interrupted(self, x):
         if len(sizes) == 4:
             raise KeyboardInterrupt
         sizes.append(len(x))
-        return predict(self, x, **options)
+        return predict(self, x)
 
     with monkeypatch.context() as patch:
-        patch.setattr(keras.Model, "predict", interrupted)
+        patch.setattr(keras.Model, "predict_on_batch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             features.main("vgg16-study")
         assert sizes == [20, 20, 10, 20]

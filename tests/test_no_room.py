@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from stages import clean, encode, ingest
+from stages.common.files import write_yaml
 from stages.sources import sample
 from tests.helpers import contents, random_image_set
 from tests.imports import ROOT
@@ -35,7 +36,7 @@ case $4 in
     read-only) mount -o remount,ro "$1" && cd "$1" ;;
 esac
 python=$6 stage=$7 status=0
-"$python" -m "stages.$stage" || status=$?
+"$python" -m stages.$stage || status=$? # the name, and perhaps arguments
 rm -f filler 2> /dev/null || true
 cp -R . "$3"
 exit $status
@@ -66,7 +67,9 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which the light stages ran on the sample."""
     folder = tmp_path_factory.mktemp("before")
     (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    set_params(folder, {"data.source": "sample"})
+    quick = {"lenet.study.units": 16, "lenet.study.learning_rate": 0.01}
+    set_params(folder, {"data.source": "sample"} | quick)
+    write_yaml(folder / "metrics/hyperparameters.yaml", {})
     (folder / sample.PATH).parent.mkdir(parents=True)
     (folder / sample.PATH).write_bytes((ROOT / sample.PATH).read_bytes())
     with pytest.MonkeyPatch.context() as patch:
@@ -142,6 +145,19 @@ def test_a_full_disk(before, tmp_path, stage, room):
     assert line.endswith("; make room, and run again")
     assert "cannot be written" in line
     assert contents(tmp_path / "after") == contents(before)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("namespaces")
+def test_a_disk_that_fills_up_in_a_training(before, tmp_path):
+    """HDF5, which writes the weights, tells it in words of its own."""
+    finished = run_there(before, tmp_path, "cv_lenet study 1", "full", room=150_000)
+    *before_it, line = finished.stderr.splitlines()
+    assert line.startswith("cv_lenet: error: ")
+    assert "No space left on device" in line
+    assert finished.returncode == 1
+    assert "stages/" not in "".join(before_it), "h5py has a word of its own, but no traceback"
+    assert not (tmp_path / "after/models").exists()
 
 
 @pytest.mark.usefixtures("namespaces")

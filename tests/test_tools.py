@@ -18,9 +18,7 @@ from tools.demo import git, set_params
 
 
 def written(folder) -> dict[str, float]:
-    return dict(
-        pd.read_csv(folder / ".work/times.csv")[["stage", "seconds"]].itertuples(index=False)
-    )
+    return dict(pd.read_csv(folder / times.TIMES)[["stage", "seconds"]].itertuples(index=False))
 
 
 @pytest.mark.slow
@@ -59,7 +57,10 @@ def test_the_repositorys_own_run_tells_of_its_own_images_alone(project, source, 
 def test_the_times_are_of_the_last_run_here(scratch, monkeypatch, capsys):
     monkeypatch.chdir(scratch)
     assert times.here() == written(scratch)
-    (scratch / ".work/times.csv").unlink()
+    set_params(scratch, {"data.source": "fashion_mnist"})
+    assert times.here() == {}, "they are those of the sample"
+    set_params(scratch, {"data.source": "sample"})
+    (scratch / times.TIMES).unlink()
     assert times.here() == {}
     assert times.anywhere()["cv_lenet@study-1"] > 60, "of the repository's own run"
 

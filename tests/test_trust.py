@@ -40,9 +40,9 @@ def test_wrong(record_property):
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    """Results go to a folder of the test's own; gives it."""
-    monkeypatch.setattr(trust, "RESULTS", tmp_path / "results")
-    return tmp_path / "results"
+    """Results go to a folder of the test's own."""
+    monkeypatch.setattr(trust, "RESULTS", tmp_path / "trust.json")
+    monkeypatch.setattr(trust, "REPORTS", tmp_path)
 
 
 def ids(path: str) -> set[str]:
@@ -84,6 +84,8 @@ def test_a_row_that_did_not_run_says_so(results):
     assert "|  | no test yet |  |" in trust.line("stranger", trust.Row("It", "how", ()), None)
     result = trust.Result(3, [], {}, False, "1234abcd")
     assert "| 3 | passed | 1234abcd |" in trust.line("leaks", trust.ROWS["leaks"], result)
+    skipped = trust.Result(0, [], {"no such system": 2}, False, "1234abcd")
+    assert "| 0 | 2 skipped (no such system) |" in trust.line("leaks", trust.ROWS["leaks"], skipped)
 
 
 def test_tests_that_are_not_there_are_no_result(tmp_path, results):

@@ -80,6 +80,21 @@ def test_an_interrupted_search_goes_on_and_finds_the_same(searched, project, mon
         assert Path(path).read_bytes() == (uninterrupted / path).read_bytes()
 
 
+def test_a_search_whose_files_were_left_half_written_begins_again(
+    searched, project, monkeypatch, capsys
+):
+    with monkeypatch.context() as patch:
+        interrupt_after(3, patch)
+        with pytest.raises(KeyboardInterrupt):
+            tune.main()
+    (oracle,) = Path(".work/tune").rglob("oracle.json")
+    oracle.write_text(oracle.read_text()[:-20])
+    tune.main()
+    assert "was left half-written; beginning again" in capsys.readouterr().out
+    uninterrupted, _ = searched
+    assert Path(tune.TRIALS).read_bytes() == (uninterrupted / tune.TRIALS).read_bytes()
+
+
 @pytest.mark.long
 def test_a_changed_param_starts_a_fresh_search(project, monkeypatch, capsys):
     set_params(project, {"tune.algorithm": "random", "tune.max_trials": 2, "tune.max_epochs": 1})

@@ -19,10 +19,12 @@ from stages.report.inputs import FULL_RUN
 
 
 def here() -> dict[str, float]:
-    """Seconds by stage, of what ran here last and is in `dvc.lock`."""
-    if not (TIMES.exists() and Path("dvc.lock").exists()):
+    """Seconds by stage, of what ran here last on the data source of now and is in `dvc.lock`."""
+    if not (TIMES.exists() and TIMES.stat().st_size and Path("dvc.lock").exists()):
         return {}
-    last = pd.read_csv(TIMES).drop_duplicates("stage", keep="last")
+    source = read_yaml("params.yaml")["data"]["source"]
+    found = pd.read_csv(TIMES)
+    last = found[found["source"] == source].drop_duplicates("stage", keep="last")
     last = last[last["stage"].isin(read_yaml("dvc.lock")["stages"])]
     return dict(last[["stage", "seconds"]].itertuples(index=False))
 

@@ -1,8 +1,9 @@
 """Run the tests that stand for each property, and write the table in `docs/trust.md`.
 
 `python -m tools.trust` runs them all, which takes long; `python -m tools.trust leaks outside` those
-of two rows. A row that does not run keeps what its last run here gave, and beside it of which
-commit that was; one that never ran says so. With `--short` the tests marked `long` are left out.
+of two rows. A row that does not run keeps what its last run gave, by `docs/trust.json`, and beside
+it of which commit that was; one that never ran says so. With `--short` the tests marked `long` are
+left out.
 """
 
 import argparse
@@ -18,7 +19,8 @@ from stages.common.files import read_json, write_json
 from tools.demo import ROOT
 
 PAGE = ROOT / "docs" / "trust.md"
-RESULTS = ROOT / ".work" / "trust"
+RESULTS = ROOT / "docs" / "trust.json"
+REPORTS = ROOT / ".work" / "trust"
 BEGIN, END = "<!-- table: python -m tools.trust writes it -->\n", "<!-- end of the table -->\n"
 HEADER = """| row | property | how it is tested | cases | result | commit |
 | --- | --- | --- | ---: | --- | --- |
@@ -159,7 +161,7 @@ def run(name: str, row: Row, short: bool) -> Result:
     Raises:
         InputError: pytest did not come so far as to run them.
     """
-    report = RESULTS / f"{name}.xml"
+    report = REPORTS / f"{name}.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *row.tests]
     commit = current_commit()
@@ -170,25 +172,26 @@ def run(name: str, row: Row, short: bool) -> Result:
     if status > 1 or not report.exists():
         raise InputError(f"pytest ended with {status} in row {name}; what it said stands above")
     result = read_report(report, short, commit)
-    write_json(RESULTS / f"{name}.json", asdict(result))
+    results = read_json(RESULTS) if RESULTS.exists() else {}
+    write_json(RESULTS, results | {name: asdict(result)})
     return result
 
 
 def current_commit() -> str:
-    """Its first digits, and whether anything but the page differs from it."""
+    """Its first digits, and whether anything differs from it but what is written here."""
 
     def git(*arguments: str) -> str:
         command = ["git", *arguments]
         done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
         return done.stdout.strip()
 
-    changes = git("status", "--porcelain", "--", ".", f":!{PAGE.relative_to(ROOT)}")
+    changes = git("status", "--porcelain", "--", ".", ":!docs/trust.*")
     return git("rev-parse", "--short=8", "HEAD") + (", changed" if changes else "")
 
 
 def last_result(name: str) -> Result | None:
-    path = RESULTS / f"{name}.json"
-    return Result(**read_json(path)) if path.exists() else None
+    results = read_json(RESULTS) if RESULTS.exists() else {}
+    return Result(**results[name]) if name in results else None
 
 
 def line(name: str, row: Row, result: Result | None) -> str:
@@ -197,7 +200,7 @@ def line(name: str, row: Row, result: Result | None) -> str:
         verdict = "not run" if row.tests else "no test yet"
         cells = [name, row.property, row.how, "", verdict, ""]
     else:
-        parts = [] if result.failed else ["passed"]
+        parts = ["passed"] if result.cases and not result.failed else []
         if result.failed:
             parts.append(f"**{len(result.failed)} failed**: {', '.join(result.failed)}")
         parts += [f"{count} skipped ({reason})" for reason, count in result.skipped.items()]

@@ -22,7 +22,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from stages.common import board
-from stages.common.files import write_json
+from stages.common.files import atomic_file, write_json
 from stages.common.keras_setup import keras, use_deterministic_operations
 from stages.params import TrainingRecipe
 
@@ -56,7 +56,10 @@ class Batches(keras.utils.PyDataset):
         batch_size: int,
         seed: int | None = None,
     ):
-        super().__init__()
+        # With one worker Keras lets tf.data tune itself. The thread that does so sleeps 10 ms, then
+        # 20, 40 and so on, and an epoch that ends meanwhile may wait until it wakes: one of six
+        # seconds until 10.2 have passed.
+        super().__init__(workers=2)
         self.views, self.labels, self.batch_size, self.seed = views, labels, batch_size, seed
         self.rows = self.order = rows
         self.view = np.zeros(len(rows), int)
@@ -233,7 +236,8 @@ def fit(
         shutil.copytree(kept[-1], backup)
         # An epoch that was broken off may have its row already, but not its backup.
         history = pd.read_csv(log, float_precision="round_trip").head(done)
-        history.to_csv(log, index=False)
+        with atomic_file(log) as unfinished:
+            history.to_csv(unfinished, index=False)
         best = history["val_loss"].min()
         print(f"{name}: going on after epoch {done} of {epochs}", flush=True)
     else:
