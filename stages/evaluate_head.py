@@ -13,7 +13,7 @@ from stages import params
 from stages.cli import run
 from stages.common import evaluation, views
 from stages.common.evaluation import Predictions
-from stages.common.files import load_array
+from stages.common.files import load_array, trained_model
 from stages.common.keras_setup import use_deterministic_operations
 from stages.common.saving import load_model
 
@@ -25,13 +25,14 @@ def main(head: str, recipe: str) -> None:
     chosen = params.recipe(getattr(settings, head), recipe, head)
     trained = Path("models") / head / recipe
     use_deterministic_operations()
-    with evaluation.trained_model(trained / "model.keras"):
+    with trained_model(trained / "model.keras"):
         network = load_model(trained / "model.keras").get_layer(head)
     arrays = views.load(chosen.features, "test")
     y = load_array(LABELS)
 
     def with_weights(path: Path) -> np.ndarray:
-        network.load_weights(path)
+        with trained_model(path):
+            network.load_weights(path)
         return views.mean_prediction(network, arrays)
 
     test = Predictions(views.mean_prediction(network, arrays), y.argmax(axis=1).astype(np.uint8))

@@ -11,7 +11,7 @@ import numpy as np
 from stages.cli import run
 from stages.common import evaluation
 from stages.common.evaluation import Predictions
-from stages.common.files import load_array
+from stages.common.files import load_array, trained_model
 from stages.common.keras_setup import use_deterministic_operations
 from stages.common.raw_lenet import on_encoded_images
 from stages.common.saving import load_model
@@ -23,7 +23,7 @@ def main(recipe: str, fold: int) -> None:
     name = f"{recipe}-{fold}"
     trained = Path("models/lenet") / name
     use_deterministic_operations()
-    with evaluation.trained_model(trained / "model.keras"):
+    with trained_model(trained / "model.keras"):
         model = load_model(trained / "model.keras")
         on_encoded = on_encoded_images(model)
     x, y = (load_array(INPUT / f"{kind}.npy") for kind in ("images", "labels"))
@@ -32,7 +32,8 @@ def main(recipe: str, fold: int) -> None:
         return on_encoded.predict(x, batch_size=256, verbose=0)
 
     def with_weights(path: Path) -> np.ndarray:
-        model.get_layer("lenet").load_weights(path)
+        with trained_model(path):
+            model.get_layer("lenet").load_weights(path)
         return probabilities()
 
     test = Predictions(probabilities(), y.argmax(axis=1).astype(np.uint8))

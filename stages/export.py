@@ -13,7 +13,7 @@ import numpy as np
 
 from stages import params
 from stages.cli import InputError, run
-from stages.common.files import atomic_file
+from stages.common.files import atomic_file, trained_model
 
 WEIGHTS = "model.weights.h5"
 
@@ -42,14 +42,12 @@ def main(fold: int) -> None:
     target = Path(f"models/exported/{fold}.keras")
     if not source.exists():
         raise InputError(f"{source} is missing; `dvc checkout` or `dvc pull` brings it")
-    with (
-        zipfile.ZipFile(source) as full,
-        atomic_file(target) as unfinished,
-        zipfile.ZipFile(unfinished, "w") as half,
-    ):
-        for entry in full.infolist():
-            content = full.read(entry)
-            content = in_half_precision(content) if entry.filename == WEIGHTS else content
+    with trained_model(source), zipfile.ZipFile(source) as full:
+        contents = {entry: full.read(entry) for entry in full.infolist()}
+        weights = full.getinfo(WEIGHTS)
+        contents[weights] = in_half_precision(contents[weights])
+    with atomic_file(target) as unfinished, zipfile.ZipFile(unfinished, "w") as half:
+        for entry, content in contents.items():
             half.writestr(entry, content)
     # LeNet-5 with 512 units, the most that the search admits, stays under the 1.5 MB of a file.
     print(f"export@{fold}: {target}, {target.stat().st_size / 1e6:.2f} MB, of recipe {recipe}")

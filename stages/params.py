@@ -311,6 +311,12 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise InputError(f"{path} is nested too deep; take the needless brackets out") from None
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except (LookupError, AttributeError, TypeError, OverflowError) as error:
+        # PyYAML lets these through where a value is not what its tag says, as in `!!bool x`.
+        raise InputError(
+            f"{path} is not valid YAML: a value and its tag (!!) do not go together "
+            f"({type(error).__name__}: {error}); take the tag out"
+        ) from None
     try:
         return Params.model_validate(content)
     except ValidationError as error:
@@ -361,7 +367,10 @@ def _must(item: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    text = reprlib.repr(value)  # unlike repr, it stops early in a value that aliases make huge
+    try:
+        text = reprlib.repr(value)  # unlike repr, it stops early in a value that aliases make huge
+    except ValueError:  # Python writes out no whole number of more than 4,300 digits
+        return "a value of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

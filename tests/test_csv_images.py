@@ -1,5 +1,7 @@
 """`stages/sources/csv_images.py`: the CSV form, and what is said of tables that are not right."""
 
+import gzip
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +128,57 @@ def test_says_what_is_no_such_table(tmp_path, content, expected):
     assert message.startswith(f"{path} ")
     assert expected in message
     assert "its header must be label,pixel1,...,pixel784" in message or "it needs a" in message
+
+
+@pytest.mark.parametrize("name", ["table.csv.gz", "table.csv.bz2", "table.csv.zip"])
+@pytest.mark.parametrize("start", [b"", b"\x1f\x8b\x08\0\0\0\0\0", b"PK\x03\x04"])
+def test_a_packed_table_is_none(tmp_path, name, start):
+    """Whole or damaged: pandas would unpack it by its name, and fail in other ways."""
+    path = tmp_path / name
+    path.write_bytes(start + gzip.compress(GOOD.encode()))
+    assert f"{path} is not a CSV table (" in message_of(csv_images.read, path)
+
+
+class TestManyRows:
+    """A table is read a part at a time."""
+
+    @pytest.fixture(autouse=True)
+    def _parts_of_200_rows(self, monkeypatch):
+        monkeypatch.setattr(csv_images, "ROWS_AT_A_TIME", 200)
+
+    def test_every_row_comes_in_its_turn(self, tmp_path):
+        images = random_image_set(401)
+        read = csv_images.read(put(tmp_path, as_frame(images).to_csv(index=False)))
+        np.testing.assert_array_equal(read.images, images.images)
+        np.testing.assert_array_equal(read.labels, images.labels)
+
+    def test_it_takes_less_than_three_bytes_a_pixel(self, tmp_path):
+        rows = 2_000
+        path = put(tmp_path, as_frame(random_image_set(rows)).to_csv(index=False))
+        tracemalloc.start()
+        try:
+            csv_images.read(path)
+            assert tracemalloc.get_traced_memory()[1] < 3 * rows * 28 * 28
+        finally:
+            tracemalloc.stop()
+
+    @pytest.mark.parametrize("row", [0, 199, 200, 400])
+    def test_a_line_keeps_its_number(self, tmp_path, row):
+        frame = as_frame(random_image_set(401)).astype(str)
+        frame.loc[row, "pixel7"] = "256"
+        path = put(tmp_path, frame.to_csv(index=False))
+        expected = f"{path}, line {row + 2}, column pixel7: the cell is 256, where {WHOLE_PIXEL}"
+        assert message_of(csv_images.read, path) == expected
+
+    @pytest.mark.parametrize("cells", [700, 786])
+    def test_a_later_row_of_another_length(self, tmp_path, cells):
+        content = as_frame(random_image_set(401)).to_csv(index=False)
+        path = put(tmp_path, f"{content}{','.join(['0'] * cells)}\n")
+        expected = {
+            700: f"{path}, line 403, column pixel700: the cell is empty, where {WHOLE_PIXEL}",
+            786: f"{path} is not a CSV table (Error tokenizing",
+        }
+        assert message_of(csv_images.read, path).startswith(expected[cells])
 
 
 @pytest.mark.parametrize("name", ["absent.csv", "."])

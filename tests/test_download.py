@@ -236,15 +236,20 @@ def test_a_mirror_that_redirects_is_not_followed(web_server, monkeypatch, status
     assert contents(DOWNLOADS) == {}
 
 
-def test_an_announced_length_that_is_no_number(web_server, monkeypatch):
+@pytest.mark.parametrize("length", ["long", "9" * 400, "9" * 5_000], ids=["text", "400", "5000"])
+def test_an_announced_length_that_is_no_number(web_server, monkeypatch, length):
     def do_get(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
-        handler.send_header("Content-Length", "long")
+        handler.send_header("Content-Length", length)
         handler.end_headers()
         handler.wfile.write(CONTENT)
 
-    answer(web_server, monkeypatch, do_get)
-    assert download.fetch((FILE,), ()).read_bytes() == CONTENT
+    url = answer(web_server, monkeypatch, do_get)
+    if length == "9" * 400:  # then more is waited for than comes
+        message = message_of(download.fetch, (FILE,), ())
+        assert message.startswith(f"cannot fetch file.bin from {url.rpartition('/')[0]} (")
+    else:
+        assert download.fetch((FILE,), ()).read_bytes() == CONTENT
 
 
 def test_what_is_published_is_within_the_bound_and_asked_for_by_https():

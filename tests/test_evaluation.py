@@ -1,5 +1,6 @@
 """`stages/common/evaluation.py`: the numbers against hand and scikit-learn, and what is written."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,16 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
-from stages import evaluate_head, evaluate_lenet
+from stages import evaluate_head, evaluate_lenet, export
 from stages.common import evaluation
 from stages.common.evaluation import Predictions
 from stages.common.files import read_json, write_json
 from stages.common.keras_setup import keras
-from tests.helpers import message_of
+from stages.common.lenet import build
+from stages.common.raw_lenet import on_raw_images
+from stages.common.saving import save_model
+from tests.helpers import contents, message_of
+from tools.demo import set_params
 
 
 def spread(confidences: list[float], first: int = 0) -> np.ndarray:
@@ -205,6 +210,30 @@ class TestEvaluate:
         )
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("validation.npz", b"PK, but no archive"),
+        ("validation.npz", None),
+        ("history.csv", b""),
+        ("history.csv", b"epoch,accuracy\n"),
+        ("history.csv", b'epoch\n"1'),
+    ],
+    ids=["no archive", "other arrays", "empty", "no rows", "an open quote"],
+)
+def test_what_the_training_wrote_and_is_damaged_is_named(trained, name, content):
+    if content is None:
+        np.savez(trained / name, labels=np.arange(3))
+    else:
+        (trained / name).write_bytes(content)
+    output, images = Path("metrics/lenet/study-1"), TestEvaluate.test
+    message = message_of(
+        evaluation.evaluate, trained, output, images, lambda _: images.probabilities
+    )
+    assert message.startswith(f"{trained / name} is damaged (")
+    assert not output.exists()
+
+
 class TestTrainedModel:
     """An evaluation says in one line that the model it is given is none."""
 
@@ -233,6 +262,46 @@ class TestTrainedModel:
             keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten()]).save(path)
         for path, message in zip(models, self.messages(), strict=True):
             assert message.startswith(f"{path} is damaged, or no model that this project trained (")
+
+    def test_damaged_weights_of_the_best_epoch(self, models):
+        """Of models that are whole; that of a head has nothing but the head in it."""
+        lenet, head = models
+        save_model(on_raw_images(build(8)), lenet)
+        raw = keras.Input((28, 28))
+        layers = [keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
+        save_model(keras.Model(raw, keras.Sequential(layers, name="resnet")(raw)), head)
+        for folder in ("data/encoded/test", "data/features/resnet50-study/test"):
+            Path(folder).mkdir(parents=True)
+        np.save("data/encoded/test/labels.npy", np.eye(10, dtype=np.float32))
+        np.save("data/encoded/test/images.npy", np.zeros((10, 28, 28, 1), np.float32))
+        np.save("data/features/resnet50-study/test/features.npy", np.zeros((10, 28, 28)))
+        weights = [path.with_name("best.weights.h5") for path in models]
+        for path in weights:
+            path.write_bytes(b"no weights")
+            np.savez(
+                path.with_name("validation.npz"),
+                probabilities=np.full((10, 10), 0.1, np.float32),
+                labels=np.arange(10, dtype=np.uint8),
+                rows=np.arange(10, dtype=np.uint32),
+            )
+        for path, message in zip(weights, self.messages(), strict=True):
+            assert message.startswith(f"{path} is damaged, or no model that this project trained (")
+        assert not Path("metrics").exists()
+
+    @pytest.mark.parametrize("entry", [None, "config.json", "model.weights.h5"])
+    def test_an_export_of_what_is_none(self, models, entry):
+        """Of no archive, of one without weights, and of one whose weights are none."""
+        set_params(Path(), {"export.recipe": "study"})
+        path, exported = models[0], Path("models/exported/1.keras")
+        exported.parent.mkdir()
+        exported.write_bytes(b"former")
+        path.write_bytes(b"PK, but no archive")
+        if entry:
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr(entry, b"no weights")
+        message = message_of(export.main, 1)
+        assert message.startswith(f"{path} is damaged, or no model that this project trained (")
+        assert contents(exported.parent) == {"1.keras": b"former"}
 
     def test_a_model_that_is_missing_is_not_called_damaged(self, models):
         for path, message in zip(models, self.messages(), strict=True):

@@ -86,6 +86,13 @@ def test_a_python_tag_in_yaml(tmp_path):
     assert not ran.exists()
 
 
+@pytest.mark.parametrize("value", ["!!bool x", '!!int ""', "!!timestamp x"])
+def test_a_yaml_tag_that_its_value_does_not_fit(tmp_path, value):
+    path = tmp_path / "hyperparameters.yaml"
+    path.write_text(f"units: {value}")
+    assert message_of(read_yaml, path).startswith(f"{path} is damaged (")
+
+
 def test_aliases_in_yaml_do_not_multiply(tmp_path):
     path = tmp_path / "hyperparameters.yaml"
     path.write_text("\n".join(ALIASES))

@@ -413,12 +413,23 @@ for before, after in zip("abcdefghi", "bcdefghij", strict=True):
         ("seed: 2026-99-99", "is not valid YAML: month must be in 1..12"),
         (f"seed: {'9' * 5000}", "is not valid YAML: Exceeds the limit"),
         ("seed: !!python/object/apply:os.getcwd []", "is not valid YAML: could not determine a"),
+        (
+            "seed: !!bool x",
+            "is not valid YAML: a value and its tag (!!) do not go together (KeyErr",
+        ),
+        ('seed: !!int ""', "(IndexError: string index out of range); take the tag out"),
+        ("seed: !!timestamp x", "is not valid YAML: a value and its tag (!!) do not go together"),
+        (f"seed: 0x{'f' * 4000}", "seed is a value of thousands of digits: must be less than 2147"),
+        (f"seed: [0x{'f' * 4000}]", "seed is a value of thousands of digits: must be a valid int"),
         (f"seed: {'[' * 2000}", "is nested too deep"),
         ("", "the file is None: must be a section"),
         ("- seed", "the file is ['seed']: must be a section"),
         ("\n".join([*ALIASES, "seed: *j"]), "seed is [[[[["),
     ],
-    ids=["bracket", "tab", "date", "number", "object", "deep", "empty", "list", "aliases"],
+    ids=[
+        *("bracket", "tab", "date", "number", "object", "no bool", "no int", "no timestamp"),
+        *("hexadecimal", "hexadecimal in a list", "deep", "empty", "list", "aliases"),
+    ],
 )
 def test_a_file_that_holds_no_params(path, text, expected):
     path.write_text(text, encoding="utf-8")

@@ -386,6 +386,18 @@ class TestRefusals:
             Path("bad.keras")
         )
 
+    def test_a_model_that_fails_on_images(self):
+        layers = keras.layers
+        stack = [keras.Input((28, 28)), layers.Flatten(), layers.Embedding(2, 10)]
+        save_model(
+            keras.Sequential([*stack, layers.GlobalAveragePooling1D(), layers.Softmax()]),
+            "bad.keras",
+        )
+        message = self.refusal(Path("bad.keras"))
+        assert message.startswith("bad.keras gives n")
+        if keras.config.backend() == "tensorflow":
+            assert message.startswith("bad.keras gives no answer (")
+
     @pytest.mark.parametrize(
         "text",
         [
@@ -427,6 +439,53 @@ class TestRefusals:
 
     def refusal_with(self, model: Path, option: str, name: str) -> str:
         return message_of(lambda: predict.main([Path("good.png")], model, **{option: Path(name)}))
+
+
+class TestFromTheShell:
+    """What becomes of an answer on its way out."""
+
+    @pytest.fixture
+    def named_in_latin_1(self, project) -> Path:
+        (project / "some").mkdir()
+        path = os.fsencode(project / "some") + b"/caf\xe9.png"
+        stream = io.BytesIO()
+        picture().save(stream, "png")
+        with open(path, "wb") as file:
+            file.write(stream.getvalue())
+        return Path(os.fsdecode(path))
+
+    def test_a_file_whose_name_is_no_text(self, named_in_latin_1, project, model):
+        folder = named_in_latin_1.parent
+        written(picture(), folder / "b.png")
+        ended = run(project, "--model", str(model), "some")
+        assert (ended.returncode, ended.stderr) == (0, "")
+        names = [line.partition(",")[0] for line in ended.stdout.splitlines()]
+        assert names == ["file", "some/b.png", r"some/caf\udce9.png"]
+        predict.main([Path("some")], model, Path("out.csv"))
+        assert Path("out.csv").read_text(encoding="utf-8") == ended.stdout
+
+    @pytest.mark.parametrize(
+        ("raised", "status", "line"),
+        [
+            ("KeyboardInterrupt", 130, "predict: interrupted\n"),
+            ("MemoryError", 1, "predict: error: not enough memory; end other programs, or name"),
+        ],
+    )
+    def test_what_ends_it_early(self, project, model, raised, status, line):
+        """Raised where Keras would be imported, by a module that stands in for it."""
+        (project / "keras.py").write_text(f"raise {raised}")
+        (project / "tensorflow.py").write_text(f"raise {raised}")
+        ended = run(project, "--model", str(model), str(ROOT / "docs/trouser.png"))
+        assert (ended.returncode, ended.stdout) == (status, "")
+        assert ended.stderr.startswith(line)
+        assert len(ended.stderr.splitlines()) == 1
+
+    def test_nobody_reads_along(self, project, model):
+        reader, writer = os.pipe()
+        os.close(reader)
+        ended = run(project, "--model", str(model), str(ROOT / "docs/trouser.png"), stdout=writer)
+        os.close(writer)
+        assert (ended.returncode, ended.stderr) == (141, "")
 
 
 class TestForeignCode:
@@ -703,14 +762,17 @@ class TestShow:
         assert predict.sheet(np.zeros((count, 28, 28), np.uint8)).width == side
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+def run(
+    folder: Path, *arguments: str, stdout: int = subprocess.PIPE
+) -> subprocess.CompletedProcess:
     # `keras_setup` set it in this process; for the new one it would be a wish to hear TensorFlow.
     environment = {key: os.environ[key] for key in os.environ if key != "TF_CPP_MIN_LOG_LEVEL"}
     return subprocess.run(
         [sys.executable, "-m", "tools.predict", *arguments],
         cwd=folder,
         env={**environment, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         check=False,
     )

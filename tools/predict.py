@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import signal
 import sys
 import textwrap
 import warnings
@@ -51,6 +52,7 @@ TOLERANCE = 0.05 * 255
 # Pillow knows more. For EPS it would start Ghostscript, and some it can only tell the name of.
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 LARGEST_UNPACKED = 50  # times the size of a model's file, in which this project packs nothing
+NO_TEXT = "backslashreplace"  # how a file's name is written that is none, as in error messages
 LARGEST_SCALE, LARGEST_SHEET, GAP = 10, 2_000, 4  # of what --show writes; the latter in pixels
 
 
@@ -323,6 +325,8 @@ def load_model(path: Path) -> "keras.Model":
 
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except MemoryError:
+        raise
     except Exception as error:  # as a damaged picture does
         raise InputError(
             f"{path} is no model that Keras can load ({_short(error)}); name another one"
@@ -391,11 +395,18 @@ def _by_one(path: Path, images: np.ndarray, temperature: float) -> np.ndarray:
     from stages.common.evaluation import Predictions
 
     starts = range(0, len(images), BATCH)
-    found = np.concatenate(
-        [model.predict_on_batch(images[start : start + BATCH]) for start in _bar(starts, "batch")]
-    )
-    # One without softmax, or damaged. In half precision the sum is off by a few thousandths.
-    if not (np.all(found >= 0) and np.allclose(found.sum(axis=1), 1, atol=0.01)):
+    try:
+        batches = [
+            model.predict_on_batch(images[start : start + BATCH]) for start in _bar(starts, "batch")
+        ]
+        found = np.concatenate(batches)
+        # One without softmax, or damaged. In half precision the sum is off by a few thousandths.
+        usable = np.all(found >= 0) and np.allclose(found.sum(axis=1), 1, atol=0.01)
+    except MemoryError:
+        raise
+    except Exception as error:  # somebody else's layers may take no such images after all
+        raise InputError(f"{path} gives no answer ({_short(error)}); name another model") from None
+    if not usable:
         raise InputError(f"{path} gives numbers that are no probabilities; name another model")
     if temperature == 1:
         return found
@@ -500,7 +511,10 @@ def main(
         with _written(show) as unfinished:
             sheet(images).save(unfinished)
     if output:
-        with _written(output) as unfinished, unfinished.open("w", encoding="utf-8") as stream:
+        with (
+            _written(output) as unfinished,
+            unfinished.open("w", encoding="utf-8", errors=NO_TEXT) as stream,
+        ):
             write_table(found, stream)
         print(f"predict: {len(found):,} pictures, {output}")
     elif any(map(os.path.isdir, paths)):
@@ -527,7 +541,17 @@ if __name__ == "__main__":
     parser.add_argument(
         "--show", type=Path, metavar="PNG", help="where the pictures go as the network sees them"
     )
+    sys.stdout.reconfigure(errors=NO_TEXT)
     try:
         main(**vars(parser.parse_args()))
+        sys.stdout.flush()
     except InputError as error:
         sys.exit("\n".join(f"predict: error: {each}" for each in str(error).splitlines()))
+    except MemoryError:
+        sys.exit("predict: error: not enough memory; end other programs, or name fewer pictures")
+    except KeyboardInterrupt:
+        print("predict: interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:  # whoever read along has enough, as in `... | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's last flush
+        sys.exit(128 + signal.SIGPIPE)

@@ -67,6 +67,7 @@ ROWS = {
             "tests/test_tune.py::test_an_interrupted_search_goes_on_and_finds_the_same",
             "tests/test_demo.py::test_a_finished_fold_is_not_trained_again_after_a_kill",
             "tests/test_run_cache.py::test_an_evaluation_that_fails_leaves_the_old_numbers",
+            "tests/test_files.py::test_a_kill_while_folders_are_moved_loses_neither",
         ),
     ),
     "room": Row(

@@ -137,7 +137,8 @@ def _get(url: str, path: Path) -> None:
             )
         response.raise_for_status()
         length = response.headers.get("Content-Length", "")
-        total = int(length) if length.isdecimal() else None
+        # Python makes no number of 5,000 digits, and tqdm cannot divide one of 400.
+        total = int(length) if length.isdecimal() and len(length) < 20 else None
         with (
             path.open("wb") as file,
             tqdm(total=total, ncols=79, unit="B", unit_scale=True) as progress,

@@ -10,9 +10,7 @@ for Git:
 """
 
 import shutil
-import textwrap
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import accuracy_score, log_loss
 
 from stages.cli import InputError
-from stages.common.files import atomic_folder, load_arrays, read_json, write_json
+from stages.common.files import atomic_folder, load_arrays, read_json, readable, write_json
 
 METRICS = Path("metrics")
 CLASSES = range(10)
@@ -110,25 +108,6 @@ def in_half_precision(predictions: Predictions) -> Predictions:
     return Predictions(predictions.probabilities.astype(np.float16), predictions.labels)
 
 
-@contextmanager
-def trained_model(path: Path) -> Iterator[None]:
-    """The block loads a trained model from `path` and takes it apart, as only such a one can be.
-
-    Raises:
-        InputError: the file is damaged or of somebody else's model.
-    """
-    try:
-        yield
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # a damaged or foreign file makes Keras raise nearly everything
-        reason = textwrap.shorten(str(error), 150) or type(error).__name__
-        raise InputError(
-            f"{path} is damaged, or no model that this project trained ({reason}); delete "
-            f"{path.parent}, and `dvc checkout`, `dvc pull` or `dvc repro` brings it"
-        ) from None
-
-
 def evaluate(
     trained: Path, output: Path, test: Predictions, best_epoch_probabilities: Callable
 ) -> str:
@@ -139,15 +118,18 @@ def evaluate(
         test: with the probabilities after the last epoch.
         best_epoch_probabilities: gives those with the weights in a file.
     """
-    arrays = load_arrays(trained / "validation.npz")
-    validation = in_half_precision(Predictions(arrays["probabilities"], arrays["labels"]))
+    with readable(trained / "validation.npz"):
+        arrays = load_arrays(trained / "validation.npz")
+        validation = in_half_precision(Predictions(arrays["probabilities"], arrays["labels"]))
+        rows = arrays["rows"]
     test = in_half_precision(test)
     best = in_half_precision(
         Predictions(best_epoch_probabilities(trained / "best.weights.h5"), test.labels)
     )
-    history = pd.read_csv(trained / "history.csv")
+    with readable(trained / "history.csv"):
+        history = pd.read_csv(trained / "history.csv")
+        last = history.iloc[-1]
     training = read_json(trained / "training.json")
-    last = history.iloc[-1]
     temperature = best_temperature(validation)
     calibrated = test.at(temperature)
     metrics = {
@@ -175,7 +157,7 @@ def evaluate(
             folder / "predictions.npz",
             validation_probabilities=validation.probabilities,
             validation_labels=validation.labels,
-            validation_rows=arrays["rows"],
+            validation_rows=rows,
             test_probabilities=test.probabilities,
             test_labels=test.labels,
         )

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import textwrap
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,12 @@ import numpy as np
 import yaml
 
 from stages.cli import InputError
+
+DAMAGE = (
+    *(ValueError, EOFError, zipfile.BadZipFile, yaml.YAMLError),
+    # From PyYAML where a value is not what its tag says, as in `!!bool x`.
+    *(LookupError, AttributeError, TypeError, OverflowError),
+)
 
 
 @contextmanager
@@ -36,15 +43,27 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     """Yield an empty folder, which becomes `path` only if the block ends without an exception."""
     path = Path(path)
     unfinished = path.with_name(f".unfinished-{path.name}")
+    former = path.with_name(f".unfinished-{path.name}.former")
+    _bring_back(former, path)
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
         yield unfinished
         if path.exists():
-            shutil.rmtree(path)
+            # Aside, so that a kill from here on leaves one of the two. Some file systems, such as
+            # those of containers, cannot rename every folder: then it is copied.
+            shutil.move(path, former)
         os.replace(unfinished, path)
     finally:
+        _bring_back(former, path)
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _bring_back(former: Path, path: Path) -> None:
+    """Undo that `path` was moved aside to `former`, unless there is a successor."""
+    if former.exists() and not path.exists():
+        os.replace(former, path)
+    shutil.rmtree(former, ignore_errors=True)
 
 
 def load_array(path: Path | str) -> np.ndarray:
@@ -53,7 +72,7 @@ def load_array(path: Path | str) -> np.ndarray:
     Raises:
         InputError: it is not there, or damaged.
     """
-    with _readable(path):
+    with readable(path):
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
@@ -63,20 +82,44 @@ def load_arrays(path: Path | str) -> dict[str, np.ndarray]:
     Raises:
         InputError: it is not there, or damaged.
     """
-    with _readable(path), np.load(path, allow_pickle=False) as arrays:
+    with readable(path), np.load(path, allow_pickle=False) as arrays:
         return dict(arrays)
 
 
 @contextmanager
-def _readable(path: Path | str) -> Iterator[None]:
+def readable(path: Path | str) -> Iterator[None]:
+    """The block reads `path`, a file that this project wrote.
+
+    Raises:
+        InputError: it is not there, or damaged.
+    """
     try:
         yield
     except FileNotFoundError:
         raise InputError(f"{path} is missing; `dvc repro` runs the stage that writes it") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+    except DAMAGE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"{path} is damaged ({reason}); delete it, and `dvc checkout` or `dvc repro` brings it"
+        ) from None
+
+
+@contextmanager
+def trained_model(path: Path) -> Iterator[None]:
+    """The block loads a trained model from `path` and takes it apart, as only such a one can be.
+
+    Raises:
+        InputError: the file is damaged or of somebody else's model.
+    """
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # a damaged or foreign file makes Keras raise nearly everything
+        reason = textwrap.shorten(str(error), 150) or type(error).__name__
+        raise InputError(
+            f"{path} is damaged, or no model that this project trained ({reason}); delete "
+            f"{path.parent}, and `dvc checkout`, `dvc pull` or `dvc repro` brings it"
         ) from None
 
 
@@ -94,7 +137,7 @@ def read_json(path: Path | str) -> dict[str, Any]:
     Raises:
         InputError: it is not there, or damaged.
     """
-    with _readable(path):
+    with readable(path):
         return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
@@ -109,5 +152,5 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     Raises:
         InputError: it is not there, or damaged.
     """
-    with _readable(path):
+    with readable(path):
         return yaml.safe_load(Path(path).read_text(encoding="utf-8"))

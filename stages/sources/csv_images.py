@@ -10,6 +10,7 @@ from stages.cli import InputError
 from stages.common.images import CLASSES, SIDE, ImageSet
 
 COLUMNS = ["label", *(f"pixel{number}" for number in range(1, SIDE * SIDE + 1))]
+ROWS_AT_A_TIME = 4_000  # as whole numbers of eight bytes each
 HEADER = "its header must be label,pixel1,...,pixel784, and each row an image"
 
 
@@ -26,7 +27,16 @@ def read(path: Path) -> ImageSet:
             # Pandas warns where rows are longer than the header, and drops what is over. Without
             # `index_col` it takes their first cells as names of the rows, and says nothing.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(path, index_col=False, low_memory=False, encoding="utf-8")
+            chunks = pd.read_csv(
+                path,
+                index_col=False,
+                low_memory=False,
+                encoding="utf-8",
+                compression=None,  # else pandas goes by the name, and fails in ways of its own
+                chunksize=ROWS_AT_A_TIME,
+            )
+            with chunks:
+                parts = [_pixels(path, table) for table in chunks]
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(
             f"{path} is missing, or is no file; put it there, or correct data.csv in params.yaml"
@@ -38,6 +48,12 @@ def read(path: Path) -> ImageSet:
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is not a CSV table ({reason}); {HEADER}") from None
+    images, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return ImageSet(images=images, labels=labels)
+
+
+def _pixels(path: Path, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The images and labels in these rows of the table, checked; neither shares its memory."""
     _check_columns(path, list(table.columns))
     if table.empty:
         raise InputError(f"{path} has a header but no rows; it needs a row for each image")
@@ -45,7 +61,7 @@ def read(path: Path) -> ImageSet:
         highest = CLASSES - 1 if column == "label" else 255
         _check_cells(path, table[column], highest)
     values = table.to_numpy(dtype=np.uint8)
-    return ImageSet(images=values[:, 1:].reshape(-1, SIDE, SIDE), labels=values[:, 0])
+    return values[:, 1:].reshape(-1, SIDE, SIDE), values[:, 0].copy()
 
 
 def _check_columns(path: Path, columns: list[str]) -> None:
@@ -71,9 +87,9 @@ def _check_cells(path: Path, cells: pd.Series, highest: int) -> None:
     wrong = ~(numbers.between(0, highest) & (numbers % 1 == 0))
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
-        cell = cells.iloc[row]
+        cell, line = cells.iloc[row], cells.index[row] + 2
         found = "empty" if pd.isna(cell) else repr(cell.item() if hasattr(cell, "item") else cell)
         raise InputError(
-            f"{path}, line {row + 2}, column {cells.name}: the cell is {found}, where a whole "
+            f"{path}, line {line}, column {cells.name}: the cell is {found}, where a whole "
             f"number from 0 to {highest} is expected; correct it"
         )

@@ -1,0 +1,120 @@
+"""`stages/common/files.py`: of a folder that is written anew, the old one or the new is there."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from stages.common.files import atomic_folder
+from tests.helpers import contents
+from tests.imports import ROOT
+
+OLD, NEW = {"a": b"old", "b": b"old"}, {"a": b"new"}
+# The process kills itself before or after it moves a folder for the given time.
+KILLED = """
+import os, signal, sys
+from stages.common.files import atomic_folder
+
+moment, number = sys.argv[1], int(sys.argv[2])
+
+def killing(rename):
+    def renamed(*arguments, **options):
+        global number
+        number -= 1
+        if number == 0 and moment == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        rename(*arguments, **options)
+        if number == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return renamed
+
+os.rename, os.replace = killing(os.rename), killing(os.replace)
+with atomic_folder("out") as folder:
+    (folder / "a").write_text("new")
+"""
+
+
+@pytest.fixture(autouse=True)
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder `out` with its old contents, in a folder that is entered."""
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    for name, content in OLD.items():
+        Path("out", name).write_bytes(content)
+
+
+def write() -> None:
+    with atomic_folder("out") as folder:
+        assert not list(folder.iterdir())
+        (folder / "a").write_bytes(NEW["a"])
+
+
+def fail() -> None:
+    with suppress(ZeroDivisionError), atomic_folder("out") as folder:
+        (folder / "a").write_bytes(b"half")
+        raise ZeroDivisionError
+
+
+def test_the_new_one_replaces_the_old_one_and_nothing_else_is_left(tmp_path):
+    write()
+    assert contents(Path("out")) == NEW
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_without_an_old_one(tmp_path):
+    with atomic_folder("data/out") as folder:
+        (folder / "a").write_bytes(NEW["a"])
+    assert contents(Path("data")) == {"out/a": NEW["a"]}
+
+
+def test_what_fails_leaves_the_old_one(tmp_path):
+    fail()
+    assert contents(tmp_path) == {f"out/{name}": content for name, content in OLD.items()}
+
+
+def test_a_new_one_that_cannot_be_moved_leaves_the_old_one(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def refusing(source, target):
+        if Path(source).name == ".unfinished-out":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refusing)
+    with pytest.raises(OSError, match="Input/output"):
+        write()
+    assert contents(tmp_path) == {f"out/{name}": content for name, content in OLD.items()}
+
+
+def test_an_old_one_that_cannot_be_renamed(tmp_path, monkeypatch):
+    """As in a container, if it came with the image."""
+
+    def refusing(source, target):
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "rename", refusing)
+    write()
+    assert contents(tmp_path) == {"out/a": NEW["a"]}
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["the old one", "the new one"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_kill_while_folders_are_moved_loses_neither(tmp_path, moment, number):
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, moment, str(number)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL
+    fail()
+    is_new = (moment, number) == ("after", 2)
+    assert contents(Path("out")) == (NEW if is_new else OLD)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    write()
+    assert contents(Path("out")) == NEW
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
