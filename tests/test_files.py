@@ -91,6 +91,17 @@ def test_a_new_one_that_cannot_be_moved_leaves_the_old_one(tmp_path, monkeypatch
     assert contents(tmp_path) == {f"out/{name}": content for name, content in OLD.items()}
 
 
+def test_a_link_is_replaced_and_what_it_leads_to_is_left(tmp_path):
+    Path("out").rename("elsewhere")
+    Path("out").symlink_to("elsewhere")
+    write()
+    write()
+    assert not Path("out").is_symlink()
+    assert contents(Path("out")) == NEW
+    assert contents(Path("elsewhere")) == OLD
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "elsewhere"}
+
+
 def test_an_old_one_that_cannot_be_renamed(tmp_path, monkeypatch):
     """As in a container, if it came with the image."""
 

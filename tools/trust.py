@@ -77,7 +77,7 @@ ROWS = {
     ),
     "fuzz": Row(
         "Damaged input gives a result or one clear error",
-        "Hypothesis edits good files of seven kinds",
+        "Hypothesis edits good files of fourteen kinds",
         ("tests/test_fuzz.py",),
     ),
     "outside": Row(

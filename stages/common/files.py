@@ -1,10 +1,10 @@
 """Files whole or not at all: no reader sees half of one, and a damaged one is told from a whole."""
 
+import errno
 import json
 import os
 import shutil
 import textwrap
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +14,6 @@ import numpy as np
 import yaml
 
 from stages.cli import InputError
-
-DAMAGE = (
-    *(ValueError, EOFError, zipfile.BadZipFile, yaml.YAMLError),
-    # From PyYAML where a value is not what its tag says, as in `!!bool x`.
-    *(LookupError, AttributeError, TypeError, OverflowError),
-)
 
 
 @contextmanager
@@ -63,6 +57,8 @@ def _bring_back(former: Path, path: Path) -> None:
     """Undo that `path` was moved aside to `former`, unless there is a successor."""
     if former.exists() and not path.exists():
         os.replace(former, path)
+    if former.is_symlink():
+        former.unlink()
     shutil.rmtree(former, ignore_errors=True)
 
 
@@ -97,7 +93,11 @@ def readable(path: Path | str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise InputError(f"{path} is missing; `dvc repro` runs the stage that writes it") from None
-    except DAMAGE as error:
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # a damaged file makes NumPy and PyYAML raise nearly everything
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise  # it cannot be read at all, as without the right to
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"{path} is damaged ({reason}); delete it, and `dvc checkout` or `dvc repro` brings it"
