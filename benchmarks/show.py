@@ -67,15 +67,20 @@ def picture(content: dict[str, Any], path: Path) -> bool:
         for position, (name, ratio) in enumerate(ratios.items()):
             middle, rounds = ratio["median"], ratio["rounds"]
             is_limit = name in work["limits"]
-            axes.barh(position, middle, color="#bbbbbb" if is_limit else "#4477aa")
+            color = "#bbbbbb" if is_limit else "#4477aa"
+            axes.barh(position, middle - 1, left=1, color=color)
             axes.plot([min(rounds), max(rounds)], [position] * 2, color="black", linewidth=1)
             label = f"  {middle:.2f}"
-            axes.text(max(rounds), position, label, va="center", fontsize=8)
+            axes.text(max(1, *rounds), position, label, va="center", fontsize=8)
         axes.set_yticks(range(len(ratios)), list(ratios), fontsize=8)
         axes.invert_yaxis()
         axes.axvline(1, color="black", linewidth=0.8, linestyle=":")
         axes.set_title(work["title"], fontsize=9, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
+    panels[-1, 0].set_xscale("log")
+    ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
+    panels[-1, 0].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    panels[-1, 0].minorticks_off()
     machine = content["machine"]
     panels[-1, 0].set_xlabel(
         f"{PIPELINE}'s images a second, divided by a rival's; grey: by a limit of the machine\n"

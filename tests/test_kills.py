@@ -87,7 +87,10 @@ def test_a_fold_goes_on_where_it_was_left(scratch, sent, said):
     """
     stage = "cv_lenet@study-1"
     before = contents(scratch / "models/lenet")
+    # Where these tests run in the background, signals may be ignored, and DVC would inherit that.
+    ignored = signal.signal(sent, signal.SIG_DFL)
     process = begin(scratch, "--single-item", "--force", "--no-run-cache", stage)
+    signal.signal(sent, ignored)
     for line in process.stdout:
         if line.startswith("epoch 2/"):
             os.killpg(process.pid, sent)
