@@ -6,6 +6,7 @@ The workers are processes with a clone each, and some are lost while they run a 
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,17 +14,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 import yaml
+from dvc.config import Config
+from dvc.config_schema import REMOTE_SCHEMAS
+from dvc.repo import Repo
 
 from tests.imports import ROOT
 from tools import demo
 
 dask = pytest.importorskip("dask", reason="needs the extra `cluster`")
 distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
+from tools import cluster  # noqa: E402 - without Dask it ends the process
 
 pytestmark = pytest.mark.slow
 
@@ -44,8 +50,8 @@ def note(**what):
 def names(file):
     return (notes / file).read_text().split() if (notes / file).exists() else []
 
-threads = os.environ.get("OMP_NUM_THREADS")
-note(began=time.time(), pid=os.getpid(), folder=os.getcwd(), threads=threads)
+env = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "KERAS_BACKEND")}
+note(began=time.time(), pid=os.getpid(), folder=os.getcwd(), env=env)
 if out in names("hangs"):
     (notes / "hangs").unlink()
     time.sleep(600)
@@ -101,6 +107,7 @@ def noted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NOTES", str(folder))
         patch.delenv("OMP_NUM_THREADS", raising=False)
+        patch.delenv("KERAS_BACKEND", raising=False)
         yield folder
 
 
@@ -123,13 +130,13 @@ def ran(notes: Path) -> Counter:
     return Counter(note["out"] for note in read(notes, "began"))
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, stages: dict = STAGES) -> None:
     """The project, in which nothing ran yet."""
     folder.mkdir()
     (folder / "stage.py").write_text(SCRIPT)
     for name in ("raw", "1", "2", "3"):
         (folder / f"{name}.txt").write_text(f"{name}\n")
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": STAGES}, sort_keys=False))
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
     demo.git(folder, "init", "--quiet")
     demo.dvc(folder, "init", "--quiet")
 
@@ -138,6 +145,14 @@ def write(folder: Path) -> None:
 def project(tmp_path: Path, notes: Path) -> Path:
     folder = tmp_path / "project"
     write(folder)
+    return folder
+
+
+@pytest.fixture
+def small(tmp_path: Path, notes: Path) -> Path:
+    """Its first stage alone."""
+    folder = tmp_path / "project"
+    write(folder, {"prepare": STAGES["prepare"]})
     return folder
 
 
@@ -238,7 +253,7 @@ def test_with_jobs_it_is_the_serial_run(project, serial, notes):
     assert len({folders[name] for name in TRAINED}) == 3
     assert folders["evaluated.txt"] == str(project)
     # Of Dask's making it would be 1, and TensorFlow's bytes would be others.
-    assert {note["threads"] for note in read(notes, "began")} == {None}
+    assert {note["env"]["OMP_NUM_THREADS"] for note in read(notes, "began")} == {None}
     slept = [note["slept"] for note in read(notes, "slept")]
     ended = [note["ended"] for note in read(notes, "ended") if note["out"] in TRAINED]
     assert max(ended) - min(slept) < 2.5, "1.5 seconds is the slowest, 3 the sum"
@@ -266,12 +281,23 @@ def cut_off(client: "distributed.Client", address: str, pid: int) -> None:
     client.run(lambda dask_worker: dask_worker.batched_stream.abort(), workers=[address])
 
 
-@pytest.mark.parametrize("loss", [killed, cut_off, pytest.param(stopped, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("loss", "remote"),
+    [
+        (killed, False),
+        (cut_off, False),
+        pytest.param(killed, True, marks=pytest.mark.long),
+        pytest.param(stopped, False, marks=pytest.mark.long),
+    ],
+)
 def test_the_stage_of_a_lost_worker_runs_elsewhere(
-    project, serial, notes, client, scheduler, loss: Loss
+    project, serial, notes, client, scheduler, tmp_path, loss: Loss, remote: bool
 ):
     (notes / "hangs").write_text("train-2.txt")
-    started = start(project, *scheduler, "--shared-cache")
+    if remote:
+        where = ("remote", "add", "--quiet", "--default", "storage", str(tmp_path / "remote"))
+        demo.dvc(project, *where)
+    started = start(project, *scheduler, *([] if remote else ["--shared-cache"]))
     while not (standing := [note for note in read(notes, "began") if note["out"] == "train-2.txt"]):
         assert started.poll() is None, started.communicate()
         time.sleep(0.1)
@@ -307,14 +333,25 @@ def test_a_stage_that_fails_is_one_error_and_changes_nothing(project, serial, no
     assert ran(notes) == {"train-1.txt": 1, "train-3.txt": 1, "evaluated.txt": 1}
 
 
+def test_the_settings_of_here_go_along(small, notes, scheduler, monkeypatch):
+    """The workers were started without them."""
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    end(start(small, *scheduler, "--shared-cache"))
+    assert {note["env"]["KERAS_BACKEND"] for note in read(notes, "began")} == {"jax"}
+
+
 @pytest.mark.long
 def test_workers_that_share_nothing_but_a_remote(
     project, serial, notes, client, scheduler, tmp_path
 ):
     """What is up to date here they do not run; and a stage goes where its resources are."""
-    remote = ("remote", "add", "--quiet", "--default", "storage", str(tmp_path / "remote"))
-    demo.dvc(project, *remote)
+    for level, name in [("--project", "other"), ("--local", "storage")]:
+        remote = ("remote", "add", level, "--quiet", "--default", name, str(tmp_path / name))
+        demo.dvc(project, *remote)
     demo.dvc(project, "repro", "--quiet", "prepare")
+    # Two records of which nobody has the output, as other machines may have left them.
+    leave_a_record(serial, "tune", project / ".dvc/cache")
+    leave_a_record(serial, "train@1", tmp_path / "storage")
     stages = {**STAGES, "train": {**STAGES["train"], "meta": {"resources": {"GPU": 1}}}}
     (project / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
     _, error = failure(start(project, *scheduler))
@@ -337,6 +374,132 @@ def test_workers_that_share_nothing_but_a_remote(
     assert {note["out"] for note in read(notes, "began") if str(folder) in note["folder"]} >= set(
         TRAINED
     )
+    assert not (tmp_path / "other").exists(), "that is the default of others"
+    assert {file.name for file in (tmp_path / "storage").iterdir()} == {"files", "runs"}
+
+
+def leave_a_record(serial: Path, stage: str, cache: Path) -> None:
+    """Give `cache` a record of the stage with an output that is nowhere."""
+    cmd = yaml.safe_load((serial / "dvc.lock").read_text())["stages"][stage]["cmd"]
+    runs = serial / ".dvc/cache/runs"
+    for path in runs.glob("*/*/*"):
+        record = yaml.safe_load(path.read_text())
+        if record["cmd"] == cmd:
+            record["outs"][0]["md5"] = "0" * 32
+            left = cache / "runs" / path.parent.relative_to(runs) / ("0" * 64)
+            left.parent.mkdir(parents=True)
+            left.write_text(yaml.safe_dump(record, sort_keys=False))
+
+
+def configured(project: Path, remote: bool = True) -> dict:
+    """What a clone of `project` has in its `.dvc/config.local`."""
+    with Repo(str(project)) as repo:
+        text = cluster.configuration(repo, remote)
+    (project / "given").write_text(text)
+    return Config.load_file(str(project / "given"))
+
+
+def test_a_worker_gets_all_of_the_remote_but_its_secrets(small):
+    for level, name in [("--project", "other"), ("--local", "storage")]:
+        url = f"https://box/{name}"
+        demo.dvc(small, "remote", "add", level, "--quiet", "--default", name, url)
+    options = {"user": "me", "password": "hush", "method": "PUT", "ssl_verify": "../box.pem"}
+    for name, value in options.items():
+        demo.dvc(small, "remote", "modify", "--local", "--quiet", "storage", name, value)
+    given = configured(small)
+    assert given["core"]["remote"] == "storage"
+    sent = given["remote"]["storage"]
+    assert sent.pop("url") == "https://box/storage"
+    assert {name: sent[name] for name in options if name in sent} == {
+        name: value for name, value in options.items() if name != "password"
+    }
+    assert set(given["remote"]) == {"storage"}
+
+
+def test_paths_of_a_remote_mean_the_same_in_a_clone(small, monkeypatch):
+    """Those of keys are from `~` or from the clone; the URL is one place for all."""
+    monkeypatch.setattr(
+        "dvc.data_cloud.DataCloud.get_remote", lambda self: SimpleNamespace(name="s")
+    )
+    paths = {
+        "credentialpath": "../credentials",
+        "configpath": "~/aws",
+        "endpointurl": "https://box",
+    }
+    lines = ["[core]", "remote = s", "['remote \"s\"']", "url = s3://box/storage"]
+    lines += [f"{name} = {value}" for name, value in paths.items()]
+    (small / ".dvc/config.local").write_text("\n".join(lines))
+    sent = configured(small)["remote"]["s"]
+    assert {name: sent[name] for name in paths} == paths
+
+
+def test_all_secrets_that_dvc_knows_are_left_out():
+    names = {str(name) for options in REMOTE_SCHEMAS.values() for name in options}
+    looks = re.compile("pass|secret|token|key|connection_string")
+    harmless = {
+        *("ask_password", "ask_passphrase", "bearer_token_command", "sse_kms_key_id", "keyfile"),
+        *("key_path", "exclude_shared_token_cache_credential"),
+    }
+    assert {name for name in names if looks.search(name)} - harmless == cluster.SECRETS
+
+
+@pytest.mark.parametrize("shared_cache", [False, True])
+def test_a_worker_that_shares_nothing_is_an_error_at_once(
+    small, notes, client, scheduler, shared_cache
+):
+    """To each process, `/proc/self/cwd` is the folder in which it was started."""
+    if not Path("/proc/self/cwd").exists():
+        pytest.skip("needs Linux")
+    if shared_cache:
+        demo.dvc(small, "cache", "dir", "--quiet", "/proc/self/cwd/cache")
+    else:
+        remote = ("remote", "add", "--quiet", "--default", "storage", "/proc/self/cwd/remote")
+        demo.dvc(small, *remote)
+    _, error = failure(start(small, *scheduler, *(["--shared-cache"] if shared_cache else [])))
+    assert any(f"the worker {address} does not see" in error for address in client.run(os.getpid))
+    assert ("--shared-cache" if shared_cache else "take a bucket") in error
+    assert not ran(notes)
+    place = small / ("cache" if shared_cache else "remote")
+    assert not [file for file in place.iterdir() if file.name.startswith("cluster-")]
+
+
+def test_a_lost_scheduler_is_one_error(small, notes, tmp_path):
+    folder = str(tmp_path / "workers")
+    commands = [
+        ["dask_scheduler", "--port=0", "--no-dashboard", f"--scheduler-file={tmp_path}/file"],
+        ["dask_worker", f"--scheduler-file={tmp_path}/file", "--nthreads=1", "--no-dashboard"],
+    ]
+    commands[1] += ["--local-directory", folder]
+    (notes / "hangs").write_text("prepared.txt")
+    cluster_of_its_own = []
+    try:
+        for name, *options in commands:
+            command = [sys.executable, "-m", f"distributed.cli.{name}", *options]
+            cluster_of_its_own.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+            while not (tmp_path / "file").exists():
+                time.sleep(0.1)
+        address = json.loads((tmp_path / "file").read_text())["address"]
+        started = start(small, "--scheduler", address, "--shared-cache")
+        while not read(notes, "began") or (notes / "hangs").exists():
+            assert started.poll() is None, started.communicate()
+            time.sleep(0.1)
+        cluster_of_its_own[0].kill()
+        _, error = failure(started)
+        assert f"the scheduler at {address} is lost" in error
+    finally:
+        for process in reversed(cluster_of_its_own):
+            process.terminate()
+            process.wait()
+
+
+@pytest.mark.long
+def test_with_jobs_the_demo_is_the_serial_run(finished, tmp_path):
+    folder = tmp_path / "demo"
+    demo.copy_project(folder)
+    demo.make_small(folder)
+    end(start(folder, "--jobs", "2"))
+    assert (folder / "dvc.lock").read_bytes() == (finished / "dvc.lock").read_bytes()
+    shutil.rmtree(folder)  # pytest keeps its folders for a while, and this is 200 MB
 
 
 # Fold by fold, a param that its training reads.

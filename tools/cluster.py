@@ -22,15 +22,22 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import chdir, contextmanager
+from concurrent.futures import CancelledError
+from contextlib import chdir, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from configobj import ConfigObj
+from dvc.config import Config
+from dvc.config_schema import ExpPath, RelPath
 from dvc.exceptions import DvcException
+from dvc.fs import FileSystem, HTTPFileSystem, generic
 from dvc.repo import Repo
 from dvc.repo.experiments.executor.base import BaseExecutor
 from dvc.stage import PipelineStage, Stage
+from dvc.stage.cache import RunCacheNotSupported, _can_hash, _get_cache_hash, _get_stage_hash
+from dvc.stage.serialize import to_single_stage_lockfile
 
 from stages.cli import InputError
 from tools.plan import pending
@@ -49,6 +56,16 @@ except ModuleNotFoundError as error:
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 QUEUE = Path(".work/queue")  # the queued experiments' trees, until all of them are done
+
+# Each machine has its own of these options of a remote.
+SECRETS = {
+    *("password", "passphrase", "token", "session_token", "sas_token", "connection_string"),
+    *("access_key_id", "secret_access_key", "sse_customer_key", "account_key", "client_secret"),
+    *("oss_key_id", "oss_key_secret", "gdrive_client_secret"),
+}
+
+# What changes a stage's results or its time goes along, as far as it is set here.
+SENT = ("KERAS_", "TF_", "XLA_", "OMP_", "ONEDNN_")
 
 # Whatever ends a worker closes the standard input of this process, which then ends the stage.
 GUARD = """
@@ -74,8 +91,10 @@ class Clone(distributed.WorkerPlugin):
     environment: dict[str, str | None]  # for the stages; None: unset
     remote: bool  # results go through DVC's remote; otherwise all have one cache
     sources: Sequence[str] = ()  # what `dvc add` has added, to be checked out of a shared cache
+    token: str = ""  # the name of a file that is where results go; "": nobody looks for it
 
     def setup(self, worker: Any) -> None:
+        self.address = worker.address
         self.one_at_a_time = threading.Lock()
         self.running: subprocess.Popen | None = None
         self.folder = Path(worker.local_directory) / self.name
@@ -88,20 +107,47 @@ class Clone(distributed.WorkerPlugin):
             self.running.stdin.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def check(self) -> None:
+        """Look whether what others have done can come here.
+
+        Raises:
+            DvcException: it cannot.
+        """
+        if not self.token:
+            return
+        reason = ""
+        with Repo(str(self.folder)) as repo:
+            try:
+                files, path = place(repo, self.remote, self.token)
+                if files.exists(path):
+                    return
+            except Exception as error:  # what a remote's library raises, or that it is missing
+                reason = f" ({error})"
+        where, advice = "this clone's cache", "leave out --shared-cache"
+        if self.remote:
+            where = "DVC's remote"
+            advice = "take a bucket, an SSH server, or a folder that all machines mount"
+        raise DvcException(
+            f"the worker {self.address} does not see what was put into {where}{reason}, so nothing "
+            f"that it does would come here; {advice}"
+        )
+
     def run(self, stage: str) -> None:
         """Run `stage`, unless the run cache has it, with what it needs from there.
 
         Raises:
             CalledProcessError: the stage failed.
+            DvcException: this worker shares nothing with the others.
         """
         with self.one_at_a_time:
-            started, address = time.monotonic(), distributed.get_worker().address
+            self.check()  # the worker may have come after the start
+            started, address = time.monotonic(), self.address
             self.say(stage, f"begins on {address}")
             if self.sources and not self.remote:
                 self.dvc(stage, "checkout", "--quiet", *self.sources)
             self.dvc(stage, "repro", "--quiet", *(["--pull"] if self.remote else []), stage)
             if self.remote:
-                share(self.folder, [stage])
+                share(self.folder, [stage], ran=True)
             self.say(stage, f"done after {time.monotonic() - started:.1f} s on {address}")
 
     def say(self, stage: str, line: str) -> None:
@@ -139,15 +185,23 @@ def path() -> str:
     return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
-def share(folder: Path, names: list[str]) -> None:
+def share(folder: Path, names: list[str], ran: bool = False) -> None:
     """Push results of stages to DVC's remote, then the records of their runs.
 
-    `dvc push --run-cache` leaves out what has `cache: false`, which a run from the run cache needs.
+    `dvc push --run-cache` leaves out what has `cache: false`, which a run from the run cache needs,
+    and takes records of which it leaves out all results.
+
+    Args:
+        ran: what the remote has of these stages was no use, or they would not have run.
 
     Raises:
         OSError: the remote did not take them.
+        RunCacheNotSupported: it is one that cannot.
     """
     with Repo(str(folder)) as repo:
+        remote = repo.cloud.get_remote_odb(hash_name="md5-dos2unix")
+        if isinstance(remote.fs, HTTPFileSystem):
+            raise RunCacheNotSupported("a remote by HTTP cannot keep the records of runs")
         for stage in repo.index.stages:
             if isinstance(stage, PipelineStage) and stage.name in names:
                 for out in stage.outs:
@@ -155,9 +209,25 @@ def share(folder: Path, names: list[str]) -> None:
                 for objects in stage.get_used_objs().values():
                     if repo.cloud.push(objects).failed:
                         raise OSError(f"the remote did not take all outputs of {stage.name}")
-        remote = repo.cloud.get_remote_odb(hash_name="md5-dos2unix")
-        # Records that are there stay: another worker may be reading them.
-        repo.stage_cache.transfer(repo.cache.legacy, remote, force=False)
+                share_record(repo, stage, remote.fs, remote.path, ran)
+
+
+def share_record(repo: Repo, stage: Stage, files: FileSystem, root: str, ran: bool) -> None:
+    """Put the record of a stage's run into the remote `files` at `root`, after its outputs.
+
+    One that has outputs there stays the only one, so that all workers go on from the same bytes.
+    """
+    if not _can_hash(stage):  # it has none
+        return
+    key, value = _get_stage_hash(stage), _get_cache_hash(to_single_stage_lockfile(stage))
+    record = repo.stage_cache._get_cache_path(key, value)
+    folder = files.join(root, "runs", key[:2], key)
+    there = {files.name(path): path for path in files.find(folder)} if files.exists(folder) else {}
+    # The same record stays as it is: another worker may be reading it.
+    if Path(record).exists() and value not in there and (ran or not there):
+        generic.copy(repo.cache.legacy.fs, record, files, files.join(folder, value))
+        for path in there.values():
+            files.rm_file(path)
 
 
 def is_kept(stage: Stage) -> bool:
@@ -197,6 +267,7 @@ def plan(remote: bool, queue: bool) -> dict[str, Task]:
     # so the same bytes.
     nannys = [*dask.config.get("distributed.nanny.pre-spawn-environ"), "PYTHONHASHSEED"]
     environment = {name: os.environ.get(name) for name in nannys}
+    environment |= {name: os.environ[name] for name in os.environ if name.startswith(SENT)}
     with Repo() as repo:
         root, config = Path(repo.root_dir), configuration(repo, remote)
         cache = f'dir = "{repo.cache.local_cache_dir}"\n'
@@ -286,11 +357,48 @@ def unpack(tree: bytes, config: str, folder: Path) -> None:
 
 def configuration(repo: Repo, remote: bool) -> str:
     """The `.dvc/config.local` of a clone: no Git, the remote, and links in place of copies."""
-    lines = ["[core]", "no_scm = true", "autostage = false"]
+    sections: dict[str, dict[str, Any]] = {"core": {"no_scm": "true", "autostage": "false"}}
     if remote:
         name = repo.cloud.get_remote().name
-        lines += [f"['remote \"{name}\"']", f'url = "{repo.config["remote"][name]["url"]}"']
+        options = {
+            key: value for key, value in repo.config["remote"][name].items() if key not in SECRETS
+        }
+        for key, value in options.items():
+            # As it was written: from `~`, or from the clone. All shall meet at the URL.
+            if key != "url" and isinstance(value, ExpPath | RelPath):
+                options[key] = Config._to_relpath(repo.dvc_dir, value)
+        sections["core"]["remote"] = name
+        sections[f'remote "{name}"'] = options
+    lines = ConfigObj(sections).write()
     return "\n".join([*lines, "[cache]", "type = reflink,hardlink,symlink,copy", ""])
+
+
+def place(repo: Repo, remote: bool, token: str) -> tuple[FileSystem, str]:
+    """Where a file `token` is beside the results that are shared."""
+    if remote:
+        storage = repo.cloud.get_remote()
+        return storage.fs, storage.fs.join(storage.path, token)
+    files = repo.cache.local.fs
+    return files, files.join(repo.cache.local_cache_dir, token)
+
+
+@contextmanager
+def shown(tasks: dict[str, Task], remote: bool) -> Iterator[None]:
+    """Put a file where results go, which every worker then looks for."""
+    token = f"cluster-{uuid.uuid4().hex}"
+    with Repo() as repo:
+        files, path = place(repo, remote, token)
+        files.makedirs(files.parent(path), exist_ok=True)
+        files.pipe_file(path, b"The workers of a run look for this. Afterwards it may go.\n")
+    for task in tasks.values():
+        task.clone.token = token
+    try:
+        yield
+    finally:
+        # A connection of hours ago may be no more. A file that stays does no harm.
+        with suppress(Exception), Repo() as repo:
+            files, path = place(repo, remote, token)
+            files.rm_file(path)
 
 
 def check_resources(client: distributed.Client, tasks: dict[str, Task]) -> None:
@@ -318,6 +426,7 @@ def distribute(client: distributed.Client, tasks: dict[str, Task]) -> None:
     for name, clone in clones.items():
         client.subscribe_topic(name, lambda event: print(event[1], flush=True))
         client.register_plugin(clone)
+    client.run(check_worker, next(iter(clones)))
     futures: dict[str, distributed.Future] = {}
     for key, task in tasks.items():
         needed = [futures[need] for need in task.needs]
@@ -345,6 +454,11 @@ def distribute(client: distributed.Client, tasks: dict[str, Task]) -> None:
         )
 
 
+def check_worker(clone: str, dask_worker: Any) -> None:
+    if clone in dask_worker.plugins:  # not yet, if it comes just now
+        dask_worker.plugins[clone].check()
+
+
 def run_stage(clone: str, stage: str, *needed: None) -> None:
     distributed.get_worker().plugins[clone].run(stage)
 
@@ -356,7 +470,7 @@ def main(jobs: int | None, scheduler: str | None, shared_cache: bool, queue: boo
         The exit status of DVC at the end.
 
     Raises:
-        InputError: a stage failed, there is no cluster, or nothing is queued.
+        InputError: a stage failed, there is no cluster any more, or nothing is queued.
     """
     if jobs is not None and jobs < 1:
         raise InputError(f"{jobs} workers do nothing; let JOBS be 1 or more")
@@ -366,7 +480,8 @@ def main(jobs: int | None, scheduler: str | None, shared_cache: bool, queue: boo
     if tasks:
         with cluster(jobs, scheduler) as client:
             print(f"cluster: the dashboard is at {client.dashboard_link}", flush=True)
-            distribute(client, tasks)
+            with shown(tasks, remote) if scheduler else nullcontext():
+                distribute(client, tasks)
 
     def dvc(*arguments: str, folder: Path = Path()) -> int:
         command = [sys.executable, "-m", "dvc", *arguments]
@@ -415,7 +530,15 @@ def cluster(jobs: int | None, scheduler: str | None) -> Iterator[distributed.Cli
             "`dask worker ADDRESS` start them"
         ) from None
     with client:
-        yield client
+        try:
+            yield client
+        except Exception as error:
+            if client.status == "running" and not isinstance(error, CancelledError):
+                raise
+            raise InputError(
+                f"the scheduler at {scheduler} is lost; what has finished is in the run cache: "
+                "start it and its workers, and then this again"
+            ) from None
 
 
 if __name__ == "__main__":
