@@ -457,7 +457,7 @@ def test_a_worker_that_shares_nothing_is_an_error_at_once(
         demo.dvc(small, *remote)
     _, error = failure(start(small, *scheduler, *(["--shared-cache"] if shared_cache else [])))
     assert any(f"the worker {address} does not see" in error for address in client.run(os.getpid))
-    assert ("--shared-cache" if shared_cache else "take a remote") in error
+    assert ("--shared-cache" if shared_cache else "take a bucket") in error
     assert not ran(notes)
     place = small / ("cache" if shared_cache else "remote")
     assert not [file for file in place.iterdir() if file.name.startswith("cluster-")]
