@@ -86,10 +86,11 @@ def test_a_fold_goes_on_where_it_was_left(scratch, sent, said):
     What DVC locks while it runs is free again, though it may have left its files behind.
     """
     stage = "cv_lenet@study-1"
+    anew = ("--single-item", "--force", "--no-run-cache", stage)
     before = contents(scratch / "models/lenet")
     # Where these tests run in the background, signals may be ignored, and DVC would inherit that.
     ignored = signal.signal(sent, signal.SIG_DFL)
-    process = begin(scratch, "--single-item", "--force", "--no-run-cache", stage)
+    process = begin(scratch, *anew)
     signal.signal(sent, ignored)
     for line in process.stdout:
         if line.startswith("epoch 2/"):
@@ -99,7 +100,7 @@ def test_a_fold_goes_on_where_it_was_left(scratch, sent, said):
     assert process.wait() != 0
     assert said in rest
     assert "Traceback" not in rest
-    output = repro(scratch, "--single-item", "--no-run-cache", stage)
+    output = repro(scratch, *anew)
     assert ran(output) == [stage]
     assert re.search(rf"^{stage}: going on after epoch \d+ of", output, re.MULTILINE)
     assert contents(scratch / "models/lenet") == before

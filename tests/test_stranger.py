@@ -106,6 +106,9 @@ def bare_root(tmp_path: Path, environment: Path) -> Path:
         (root / name).mkdir(parents=True)
     for name in DEVICES:
         (root / "dev" / name).touch()
+    # DVC asks for the user's name, and ends where there is none.
+    (root / "etc").mkdir()
+    (root / "etc/passwd").write_text("stranger:x:1000:1000::/home:/bin/sh\n")
     for name in PROGRAMS:
         shutil.copy(shutil.which(name), root / "usr/bin" / name)
     (root / "bin").symlink_to("usr/bin")

@@ -55,10 +55,9 @@ ROWS = {
     ),
     "kills": Row(
         "What is killed goes on, and ends in the same bytes",
-        "the demo killed 50 times at random; each kind of work broken off at a chosen moment; "
-        "Ctrl-C, a closed terminal",
+        "the demo killed 50 times at random; each kind of work broken off at a chosen moment",
         (
-            "tests/test_kills.py",
+            "tests/test_kills.py::test_fifty_kills_lose_nothing_and_change_no_byte",
             "tests/test_training.py::TestOneFold"
             "::test_killed_and_started_again_it_ends_in_the_same_bytes",
             "tests/test_heads.py::test_killed_and_started_again_it_ends_in_the_same_bytes",
@@ -70,9 +69,15 @@ ROWS = {
             "tests/test_files.py::test_a_kill_while_folders_are_moved_loses_neither",
         ),
     ),
+    "signals": Row(
+        "Ctrl-C and a closed terminal lose nothing",
+        "a fold stopped by each of them, and started again",
+        ("tests/test_kills.py::test_a_fold_goes_on_where_it_was_left",),
+    ),
     "room": Row(
         "A full disk, a read-only folder, too little memory: one line, and nothing is lost",
-        "`ingest`, `clean` and `encode` on a small file system and with a limit; killed by Linux",
+        "`ingest`, `clean`, `encode`, a training on a small file system or with a limit; killed by "
+        "Linux",
         ("tests/test_no_room.py",),
     ),
     "fuzz": Row(
