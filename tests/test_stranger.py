@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import certifi
 import pytest
 
 from tests.helpers import contents
@@ -106,8 +107,9 @@ def bare_root(tmp_path: Path, environment: Path) -> Path:
         (root / name).mkdir(parents=True)
     for name in DEVICES:
         (root / "dev" / name).touch()
-    # DVC asks for the user's name, and ends where there is none.
-    (root / "etc").mkdir()
+    # DVC asks for the user's name and for certificates, and ends where there are none.
+    (root / "etc/ssl/certs").mkdir(parents=True)
+    shutil.copy(certifi.where(), root / "etc/ssl/certs/ca-certificates.crt")
     (root / "etc/passwd").write_text("stranger:x:1000:1000::/home:/bin/sh\n")
     for name in PROGRAMS:
         shutil.copy(shutil.which(name), root / "usr/bin" / name)
