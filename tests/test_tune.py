@@ -80,6 +80,7 @@ def test_an_interrupted_search_goes_on_and_finds_the_same(searched, project, mon
         assert Path(path).read_bytes() == (uninterrupted / path).read_bytes()
 
 
+@pytest.mark.long
 def test_a_search_whose_files_were_left_half_written_begins_again(
     searched, project, monkeypatch, capsys
 ):
