@@ -127,14 +127,22 @@ def with_tags(good: bytes, edits: list[Edit]) -> bytes:
         places = [found.end() for found in re.finditer(rb": |- |\[|, ", good)]
         start = places[int(share * (len(places) - 1))]
         rest = good[start:]
-        if new:
-            rest = new + b"\n" + rest.partition(b"\n")[2]
+        if new:  # in quotes, so that it is read up to the tag
+            rest = json.dumps(new.decode("latin-1")).encode() + b"\n" + rest.partition(b"\n")[2]
         good = good[:start] + TAGS[gone % len(TAGS)] + rest
     return good
 
 
+def overwritten(good: bytes, edits: list[Edit]) -> bytes:
+    """Of the same length: one that is cut is told by that alone."""
+    for share, _, new in edits:
+        start = int(share * (len(good) - len(new)))
+        good = good[:start] + new + good[start + len(new) :]
+    return good
+
+
 def with_other_values(good: bytes, edits: list[Edit]) -> bytes:
-    """JSON in which values are taken out or replaced, of whatever kind they were."""
+    """JSON in which values are taken out or replaced, but for the names of classes."""
     content = json.loads(good)
     for share, gone, new in edits:
         if places := list(_places(content)):
@@ -149,7 +157,8 @@ def with_other_values(good: bytes, edits: list[Edit]) -> bytes:
 def _places(content: Any) -> Iterator[tuple[Any, Any]]:
     if isinstance(content, dict | list):
         for key in content if isinstance(content, dict) else range(len(content)):
-            yield content, key
+            if key not in ("module", "class_name") and not isinstance(content[key], dict):
+                yield content, key
             yield from _places(content[key])
 
 
@@ -205,7 +214,7 @@ KINDS = {
     "arrays": Kind(arrays, load_arrays, "validation.npz"),
     "model": Kind(model, read_model, "model.keras"),
     "configuration in a model": model_kind("config.json", with_other_values),
-    "weights in a model": model_kind("model.weights.h5", edited),
+    "weights in a model": model_kind("model.weights.h5", overwritten),
 }
 TAGS = [b"!!bool ", b"!!int ", b"!!float ", b"!!timestamp ", b"!!binary ", b"!!set ", b"!!omap "]
 VALUES = [b"null", b"true", b"-1", b"1.5", b"[]", b"{}", b'""', b"NaN", b"[1, 2]", b"0xff"]
