@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tracemalloc
@@ -50,6 +51,19 @@ def traced_memory() -> Iterator[SimpleNamespace]:
         found.peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+@contextmanager
+def heeded(sent: signal.Signals) -> Iterator[None]:
+    """A process that the block starts ends by `sent`, unless it does something of its own.
+
+    Where these tests run in the background, signals may be ignored, and processes inherit that.
+    """
+    before = signal.signal(sent, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(sent, before)
 
 
 def run_stage(

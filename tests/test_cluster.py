@@ -24,6 +24,7 @@ from dvc.config import Config
 from dvc.config_schema import REMOTE_SCHEMAS
 from dvc.repo import Repo
 
+from tests.helpers import heeded
 from tests.imports import ROOT
 from tools import demo
 
@@ -567,7 +568,8 @@ def test_queued_experiments_share_what_they_can(project, notes, request, tmp_pat
 
 def test_ctrl_c_ends_everything(project, notes):
     (notes / "hangs").write_text("prepared.txt")
-    started = start(project, "--jobs", "1", start_new_session=True)
+    with heeded(signal.SIGINT):
+        started = start(project, "--jobs", "1", start_new_session=True)
     while not read(notes, "began") or (notes / "hangs").exists():
         assert started.poll() is None, started.communicate()
         time.sleep(0.1)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from stages.common.files import read_yaml
-from tests.helpers import contents
+from tests.helpers import contents, heeded
 from tests.repro import begin, ran, repro
 from tools import demo
 
@@ -88,10 +88,8 @@ def test_a_fold_goes_on_where_it_was_left(scratch, sent, said):
     stage = "cv_lenet@study-1"
     anew = ("--single-item", "--force", "--no-run-cache", stage)
     before = contents(scratch / "models/lenet")
-    # Where these tests run in the background, signals may be ignored, and DVC would inherit that.
-    ignored = signal.signal(sent, signal.SIG_DFL)
-    process = begin(scratch, *anew)
-    signal.signal(sent, ignored)
+    with heeded(sent):
+        process = begin(scratch, *anew)
     for line in process.stdout:
         if line.startswith("epoch 2/"):
             os.killpg(process.pid, sent)

@@ -92,7 +92,7 @@ def environment(request: pytest.FixtureRequest) -> Path:
     folder = f".work/python{request.param}"
     if not (ROOT / folder / "bin/python").exists():
         pytest.skip(f"needs {folder}, a virtual environment")
-    return ROOT / folder
+    return (ROOT / folder).resolve()
 
 
 @pytest.fixture
