@@ -60,11 +60,18 @@ def _no_ensemble(name: str) -> str:
     return name
 
 
+def _a_path(name: str) -> str:
+    if not name or "\0" in name:
+        raise ValueError("must be the path of a file")
+    return name
+
+
 Rate = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, le=1)]
 Fraction = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, lt=1)]
 Shift = Annotated[int, Field(ge=1, le=8)]  # in pixels
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Width = Annotated[int, Field(ge=1, le=65536)]
+FileName = Annotated[str, AfterValidator(_a_path)]
 Decay = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, lt=1)]
 Precision = Literal["mixed_bfloat16", "mixed_float16"]
 BackboneName = Literal["resnet50", "vgg16"]
@@ -84,14 +91,14 @@ Recipes = Annotated[dict[Name, T], AfterValidator(_not_empty)]
 
 
 class CsvPair(Section):
-    train: str
-    test: str
+    train: FileName
+    test: FileName
 
 
 class IdxFile(Section):
     """A file here or elsewhere. Why even a path needs its sum stands in `stages/sources/idx.py`."""
 
-    path: Annotated[str, Field(min_length=1)] | None = None
+    path: FileName | None = None
     url: Annotated[str, Field(pattern=r"^https?://[^/?#\s]+/([^?#\s]*/)?\w[\w.-]*$")] | None = None
     sum: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$")]
 

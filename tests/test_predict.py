@@ -454,6 +454,7 @@ class TestFromTheShell:
             file.write(stream.getvalue())
         return Path(os.fsdecode(path))
 
+    @pytest.mark.long
     def test_a_file_whose_name_is_no_text(self, named_in_latin_1, project, model):
         folder = named_in_latin_1.parent
         written(picture(), folder / "b.png")
@@ -798,6 +799,16 @@ def test_from_the_shell(project, models):
     assert ended.stderr == "predict: error: nowhere.png is missing; correct its name\n"
     assert ended.returncode == 1
     assert (project / "out.png").exists()
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_an_answer_that_finds_no_room(project, model):
+    boot = ROOT / "docs/ankle_boot.png"
+    with Path("/dev/full").open("w") as full:
+        ended = run(project, str(boot), "--model", str(model), stdout=full)
+    error = "predict: error: the answer cannot be written (No space left on device); make room\n"
+    assert (ended.returncode, ended.stderr) == (1, error)
 
 
 def test_the_sample_pictures_are_as_drawn(tmp_path, monkeypatch):

@@ -501,7 +501,9 @@ def test_a_card_names_the_files_where_they_lie(two):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["lenet-study", "resnet-study"])
+@pytest.mark.parametrize(
+    "name", ["lenet-study", pytest.param("resnet-study", marks=pytest.mark.long)]
+)
 def test_a_cards_snippet_runs_as_it_stands(one, finished, name):
     (code,) = re.findall(r"```python\n(.*?)```", card(one, name)[1], re.DOTALL)
     ran = subprocess.run(

@@ -354,7 +354,7 @@ class TestOneFold:
         """
         make_project(tmp_path)
         kills = {
-            "plain": [("before", 1, []), ("before", 2, []), ("after", 3, [1]), (None, None, [3])],
+            "plain": [("before", 2, []), ("after", 3, [1]), (None, None, [3])],
             "every": [("after", 2, []), (None, None, [2])],
         }
         for moment, epoch, done in kills[name]:

@@ -152,7 +152,11 @@ def test_a_bayesian_search_has_as_many_trials_as_the_params_say(project):
 
 
 @pytest.mark.parametrize(
-    ("name", "held", "other"), [("units", 48, "learning_rate"), ("learning_rate", 0.01, "units")]
+    ("name", "held", "other"),
+    [
+        ("units", 48, "learning_rate"),
+        pytest.param("learning_rate", 0.01, "units", marks=pytest.mark.long),
+    ],
 )
 def test_what_is_one_value_is_not_searched_for(project, monkeypatch, capsys, name, held, other):
     """Two combinations are both trained, to the end; Hyperband would stop after an epoch."""

@@ -315,7 +315,17 @@ CHANGES_THE_GRAPH = [
 ONE_OF_EACH_SECTION = list({name.partition(".")[0]: name for name in RERUNS}.values())
 
 
-@pytest.mark.parametrize("name", sorted({*CHANGES_THE_GRAPH, *ONE_OF_EACH_SECTION}))
+@pytest.mark.parametrize(
+    "name",
+    [
+        *CHANGES_THE_GRAPH,
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ONE_OF_EACH_SECTION
+            if name not in CHANGES_THE_GRAPH
+        ),
+    ],
+)
 def test_dvc_says_so_too(edited, name):
     value, expected = RERUNS[name]
     set_params(edited, {name: value})

@@ -7,6 +7,7 @@ stage.
 
 import argparse
 import csv
+import errno
 import json
 import logging
 import math
@@ -555,3 +556,8 @@ if __name__ == "__main__":
     except BrokenPipeError:  # whoever read along has enough, as in `... | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's last flush
         sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(f"predict: error: the answer cannot be written ({error.strerror}); make room")
