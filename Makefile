@@ -38,9 +38,11 @@ repro: $(READY) $(if $(JOBS),.venv/.cluster) ## run the pipeline: whatever is no
 	$(if $(JOBS),python -m tools.cluster --jobs "$(JOBS)",dvc repro)
 
 queue: $(READY) .venv/.cluster ## run what `dvc exp run --queue` has queued, two stages at once; JOBS=4: four
+	@python -m stages.params
 	@python -m tools.cluster --queue --jobs "$(or $(JOBS),2)"
 
 plan: $(READY) ## what `make repro` would run, and about how long that takes
+	@python -m stages.params
 	@python -m tools.plan
 
 demo: $(READY) ## run the whole pipeline small, in a scratch copy, without network

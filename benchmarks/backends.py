@@ -50,7 +50,11 @@ def accuracy(backend: str, seed: int) -> float:
 
 
 def verdict(accuracies: dict[str, list[float]]) -> dict[str, Any]:
-    """Means, standard deviations, the largest difference of means, and the largest of seeds."""
+    """Means, standard deviations, the largest difference of means, and the largest of seeds.
+
+    Args:
+        accuracies: by backend, the same number each, of at least two seeds.
+    """
     means = {name: statistics.mean(found) for name, found in accuracies.items()}
     return {
         "mean": {name: round(mean, 4) for name, mean in means.items()},
@@ -64,8 +68,10 @@ def verdict(accuracies: dict[str, list[float]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.backends", description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="two or more")
     seeds = parser.parse_args().seeds
+    if len(seeds) < 2:
+        parser.error("one seed does not tell how far two differ; name two or more")
     installed = [name for name in BACKENDS if importlib.util.find_spec(name)]
     if len(installed) < 2:
         sys.exit(f"backends: error: only {installed[0]} is installed; `make bench` brings others")
@@ -78,7 +84,8 @@ def main() -> None:
         stage(f"stages.{name}")
 
     accuracies: dict[str, list[float]] = {name: [] for name in installed}
-    for seed in seeds:
+    content: dict[str, Any] = {"machine": machine.describe()}
+    for count, seed in enumerate(seeds, 1):
         for backend in installed:
             started = time.perf_counter()
             accuracies[backend].append(accuracy(backend, seed))
@@ -87,9 +94,9 @@ def main() -> None:
                 f"{backend}, seed {seed}: {accuracies[backend][-1]:.3f} ({seconds:.0f} s)",
                 flush=True,
             )
-    content = {"machine": machine.describe(), "seeds": seeds, "test_accuracy": accuracies}
-    content |= verdict(accuracies)
-    write_json(TARGET, content)
+        if count > 1:
+            content |= {"seeds": seeds[:count], "test_accuracy": accuracies} | verdict(accuracies)
+            write_json(TARGET, content)
     print(
         f"means differ by at most {content['between_backends']:.3f}, seeds of one backend by "
         f"{content['between_seeds']:.3f}"

@@ -4,12 +4,13 @@ The demo by `dvc repro` and its trainings in one plain script, in turns, and `dv
 nothing to do. It writes `benchmarks/whole.json`: seconds that passed, and seconds of work on all
 cores, of which those of DVC's own process stand apart from those of the stages that it starts.
 
-DVC's share of a full run is extrapolated. It is
+DVC's share of a full run is an estimate. It is
 
     stages * (DVC's work in the demo / the demo's stages) + gigabytes * seconds for a gigabyte
 
 to the sum of the times of the repository's own run. The gigabytes are those of all outputs in
-`dvc.lock`; what DVC takes for one, to hash and to keep, is measured by `dvc add`.
+`dvc.lock`; what DVC takes for one, to hash and to keep, is measured by `dvc add`. DVC's work in
+the demo is the time of its process on a core, so what it waits for besides is not in it.
 """
 
 import argparse

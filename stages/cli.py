@@ -22,6 +22,10 @@ ARGUMENTS = {
     "head": "resnet or vgg",
 }
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Types of TensorFlow and PyTorch, by their names because to load them takes long; and what JAX, and
+# PyTorch on a CPU, say in an error of a type for everything.
+OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
+OUT_OF_MEMORY_SAID = ("RESOURCE_EXHAUSTED", "can't allocate memory")
 MOST_SAID = 200  # characters of what a library says
 FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -75,11 +79,11 @@ def _message(error: Exception) -> str:
     place = getattr(error, "filename", None) or f"a file in {Path.cwd()}"
     if reason := _tells_of_a_full_disk(error):
         return f"{place} cannot be written ({reason}); make room, and run again"
-    # The last is TensorFlow's, whose type cannot be named without loading it.
     if (
         isinstance(error, MemoryError)
         or number == errno.ENOMEM
-        or type(error).__name__ == "ResourceExhaustedError"
+        or type(error).__name__ in OUT_OF_MEMORY
+        or any(words in said for words in OUT_OF_MEMORY_SAID)
     ):
         found = f" ({said[:MOST_SAID]})" if said else ""
         return f"not enough memory{found}; end other programs, or take a machine that has more"

@@ -464,6 +464,31 @@ def test_a_worker_that_shares_nothing_is_an_error_at_once(
     assert not [file for file in place.iterdir() if file.name.startswith("cluster-")]
 
 
+def test_a_remote_that_takes_nothing_is_one_error(small, notes, scheduler, tmp_path):
+    (tmp_path / "file").touch()
+    where = ("remote", "add", "--quiet", "--default", "storage", str(tmp_path / "file/remote"))
+    demo.dvc(small, *where)
+    _, error = failure(start(small, *scheduler))
+    assert "DVC's remote cannot be used (" in error
+    assert not ran(notes)
+
+
+def test_a_stage_that_ends_its_workers_is_given_up(small, notes, monkeypatch):
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
+    (notes / "hangs").write_text("prepared.txt")
+    started = start(small, "--jobs", "1")
+    while not read(notes, "began") or (notes / "hangs").exists():
+        assert started.poll() is None, started.communicate()
+        time.sleep(0.1)
+    stage = psutil.Process(read(notes, "began")[0]["pid"])
+    # From the stage up: what runs it, its worker, what looks after that, and `started`.
+    above = [each.pid for each in stage.parents()]
+    os.kill(above[above.index(started.pid) - 1], signal.SIGKILL)
+    _, error = failure(started)
+    assert "prepare (every worker that it ran on died) failed" in error
+    wait_for_the_end(stage)
+
+
 def test_a_lost_scheduler_is_one_error(small, notes, tmp_path):
     folder = str(tmp_path / "workers")
     commands = [

@@ -12,7 +12,6 @@ import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,6 +35,7 @@ from tests.test_weights import SHAPES, random_tensors, write_hdf5
 from tools import predict
 
 FEW, MANY = 50, 360  # the latter for each of fourteen
+LONGEST_LINE = 400
 
 Edit = tuple[float, int, bytes]
 
@@ -256,8 +256,14 @@ def search(name: str, folder: Path, cases: int) -> int:
         tried += 1
         path.write_bytes(kind.pack(folder, kind.change(good, edits)))
         before = set(folder.iterdir())
-        with suppress(InputError):
+        said = ["a result"]
+        try:
             kind.read(path)
+        except InputError as error:
+            said = str(error).splitlines()
+        assert said
+        assert all(line.strip() and len(line) < LONGEST_LINE for line in said), said
+        assert len(said) == 1 or name == "params", said
         assert set(folder.iterdir()) == before
 
     one_of_two()

@@ -46,11 +46,12 @@ def test_no_published_test_image_is_a_training_image_or_its_mirror_image(fashion
 
 
 def names_the_test_set(path: Path) -> list[str]:
-    """The strings in a script or module by which it could ask for the test set."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    """The strings and names in a script or module by which it could ask for the test set."""
+    code = path.read_text(encoding="utf-8")
+    strings = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
     texts = [text for text in strings if isinstance(text, str)]
-    return [text for text in texts if re.search(r"(^|[/_])test([/_.]|$)", text)]
+    found = [text for text in texts if re.search(r"(^|[/_])test([/_.]|$)", text)]
+    return found + re.findall(r"\bSPLITS\b", code)
 
 
 @pytest.mark.parametrize("name", TRAININGS)
@@ -64,7 +65,7 @@ def test_no_training_asks_for_the_test_set(name):
 
 def test_an_evaluation_asks_for_it():
     """So the search above finds it where it is."""
-    for name in ("evaluate_lenet", "evaluate_head"):
+    for name in ("evaluate_lenet", "evaluate_head", "features"):
         assert names_the_test_set(ROOT / f"stages/{name}.py")
 
 

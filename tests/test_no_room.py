@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages import clean, encode, ingest
+from stages import clean, cli, encode, ingest
 from stages.common.files import write_yaml
+from stages.common.keras_setup import keras
 from stages.sources import sample
 from tests.helpers import contents, random_image_set
 from tests.imports import ROOT
@@ -201,6 +202,14 @@ def test_too_little_memory(before, tmp_path, stage, more, what):
     assert f"not enough memory ({what}" in line
     assert line.endswith("; end other programs, or take a machine that has more")
     assert contents(tmp_path) == former
+
+
+@pytest.mark.long
+def test_a_tensor_that_finds_no_memory():
+    """A petabyte: more than a process can name. TensorFlow tries for ten seconds."""
+    with pytest.raises(Exception, match=r"(?i)memory|OOM") as caught:
+        keras.ops.convert_to_numpy(keras.ops.zeros((2**24, 2**24)))
+    assert cli._message(caught.value).startswith("not enough memory (")
 
 
 # Linux has two generations of control groups, and a container may have none that it may write to.

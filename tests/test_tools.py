@@ -13,7 +13,7 @@ from stages.cli import InputError
 from stages.common.files import read_yaml, write_json, write_yaml
 from stages.report.inputs import FULL_RUN
 from tests.imports import ROOT
-from tools import plan, times, verify
+from tools import demo, plan, times, verify
 from tools.demo import git, set_params
 
 
@@ -33,6 +33,18 @@ def test_the_plan_names_what_follows_from_a_change_and_its_time(scratch, monkeyp
     assert begins.startswith("To run: at most 5 of 22 stages, about 0.")
     assert [line.split()[1] for line in lines[:2]] == ["vgg@study", "evaluate_vgg@study"]
     assert {line.split()[1] for line in lines[2:]} == {"compare", "misclassified", "report"}
+
+
+def test_a_pipeline_that_dvc_cannot_read_is_one_error(project):
+    folder = project / "copy"
+    demo.copy_project(folder)
+    (folder / "dvc.yaml").write_text("stages: 3\n")
+    command = [sys.executable, "-m", "tools.plan"]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "plan: error: './dvc.yaml' validation failed; `dvc status` says more of it\n"
+    )
 
 
 def test_a_stage_that_never_ran_is_taken_for_the_mean_of_its_like():

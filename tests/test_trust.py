@@ -94,6 +94,16 @@ def test_tests_that_are_not_there_are_no_result(tmp_path, results):
     assert trust.last_result("none") is None
 
 
+def test_a_row_of_long_tests_alone_keeps_its_result_where_they_are_left_out(tmp_path, results):
+    tests = "import pytest\n\n@pytest.mark.long\ndef test_long():\n    pass\n"
+    (tmp_path / "test_long.py").write_text(tests)
+    row = trust.Row("A property", "by tests", (str(tmp_path / "test_long.py"),))
+    assert trust.run("some", row, True) is None
+    found = trust.run("some", row, False)
+    assert found.cases == 1
+    assert trust.run("some", row, True) == trust.last_result("some") == found
+
+
 def test_an_unknown_row_is_named(results):
     assert "there is no row 'nothing'; there are bytes, " in message_of(
         trust.main, ["nothing"], False

@@ -67,6 +67,8 @@ SECRETS = {
 # What changes a stage's results or its time goes along, as far as it is set here.
 SENT = ("KERAS_", "TF_", "XLA_", "OMP_", "ONEDNN_")
 
+REMOTE, CACHE = "DVC's remote", "this clone's cache"
+
 # Whatever ends a worker closes the standard input of this process, which then ends the stage.
 GUARD = """
 import os, signal, subprocess, sys, threading
@@ -123,9 +125,9 @@ class Clone(distributed.WorkerPlugin):
                     return
             except Exception as error:  # what a remote's library raises, or that it is missing
                 reason = f" ({error})"
-        where, advice = "this clone's cache", "leave out --shared-cache"
+        where, advice = CACHE, "leave out --shared-cache"
         if self.remote:
-            where = "DVC's remote"
+            where = REMOTE
             advice = "take a bucket, an SSH server, or a folder that all machines mount"
         raise DvcException(
             f"the worker {self.address} does not see what was put into {where}{reason}, so nothing "
@@ -185,6 +187,24 @@ def path() -> str:
     return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
+@contextmanager
+def using(what: str) -> Iterator[None]:
+    """Whatever a remote's library raises, or that it is missing, becomes one error.
+
+    Raises:
+        DvcException: the remote, or another place for results, cannot be used.
+    """
+    try:
+        yield
+    except DvcException:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DvcException(
+            f"{what} cannot be used ({reason}); mend that, and start again"
+        ) from error
+
+
 def share(folder: Path, names: list[str], ran: bool = False) -> None:
     """Push results of stages to DVC's remote, then the records of their runs.
 
@@ -195,10 +215,9 @@ def share(folder: Path, names: list[str], ran: bool = False) -> None:
         ran: what the remote has of these stages was no use, or they would not have run.
 
     Raises:
-        OSError: the remote did not take them.
-        RunCacheNotSupported: it is one that cannot.
+        DvcException: the remote did not take them.
     """
-    with Repo(str(folder)) as repo:
+    with using(REMOTE), Repo(str(folder)) as repo:
         remote = repo.cloud.get_remote_odb(hash_name="md5-dos2unix")
         if isinstance(remote.fs, HTTPFileSystem):
             raise RunCacheNotSupported("a remote by HTTP cannot keep the records of runs")
@@ -208,7 +227,7 @@ def share(folder: Path, names: list[str], ran: bool = False) -> None:
                     out.use_cache = True
                 for objects in stage.get_used_objs().values():
                     if repo.cloud.push(objects).failed:
-                        raise OSError(f"the remote did not take all outputs of {stage.name}")
+                        raise DvcException(f"{REMOTE} did not take all outputs of {stage.name}")
                 share_record(repo, stage, remote.fs, remote.path, ran)
 
 
@@ -386,7 +405,7 @@ def place(repo: Repo, remote: bool, token: str) -> tuple[FileSystem, str]:
 def shown(tasks: dict[str, Task], remote: bool) -> Iterator[None]:
     """Put a file where results go, which every worker then looks for."""
     token = f"cluster-{uuid.uuid4().hex}"
-    with Repo() as repo:
+    with using(REMOTE if remote else CACHE), Repo() as repo:
         files, path = place(repo, remote, token)
         files.makedirs(files.parent(path), exist_ok=True)
         files.pipe_file(path, b"The workers of a run look for this. Afterwards it may go.\n")

@@ -6,12 +6,15 @@ those of that run, all of Fashion-MNIST. A stage that never ran is taken for as 
 the same stage's other recipes, folds or backbones.
 """
 
+import sys
 from collections.abc import Mapping
 from statistics import mean
 
 import networkx
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
+from stages.cli import InputError
 from stages.common.files import read_yaml
 from tools import times
 
@@ -27,7 +30,7 @@ def pending(repo: Repo) -> list[str]:
 
 
 def known() -> dict[str, float]:
-    """Seconds by stage, of runs on as many images as there are now."""
+    """Seconds by stage, of the last runs on the same data source."""
     source = read_yaml("params.yaml")["data"]["source"]
     return times.anywhere() if source == "fashion_mnist" else times.here()
 
@@ -69,4 +72,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"plan: error: {error}")
+    except DvcException as error:
+        sys.exit(f"plan: error: {error}; `dvc status` says more of it")
