@@ -6,6 +6,7 @@ passes over a key that no stage declares: `python -m stages.params` checks the f
 nothing runs.
 """
 
+import os
 import re
 import reprlib
 from collections.abc import Sized
@@ -75,6 +76,7 @@ FileName = Annotated[str, AfterValidator(_a_path)]
 Decay = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, lt=1)]
 Precision = Literal["mixed_bfloat16", "mixed_float16"]
 BackboneName = Literal["resnet50", "vgg16"]
+MIRRORING = ("average_mirrored", "mirrored")
 BACKBONE_OF = {"resnet": "resnet50", "vgg": "vgg16"}
 # The names become parts of stages' and files' names, and of metrics' with _ for each -.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$"), AfterValidator(_no_ensemble)]
@@ -293,14 +295,21 @@ def recipe(recipes: dict[str, Section], name: str, section: str) -> Any:
     """The recipe `name` out of `section`.
 
     Raises:
-        InputError: there is no such recipe.
+        InputError: there is no such recipe, or Keras's backend cannot carry it out.
     """
     if name not in recipes:
         raise InputError(
             f"params.yaml: {section}.{name} is missing; {section} has {', '.join(recipes)}. "
             "Add it, or take one of these"
         )
-    return recipes[name]
+    found = recipes[name]
+    for key in MIRRORING if os.environ.get("KERAS_BACKEND") == "torch" else ():
+        if getattr(found, key, None):
+            raise InputError(
+                f"params.yaml: {section}.{name}.{key} is true, and PyTorch cannot slice backwards; "
+                "let KERAS_BACKEND be tensorflow or jax, or take the key out"
+            )
+    return found
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

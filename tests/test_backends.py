@@ -31,3 +31,21 @@ def test_the_demo_passes(tmp_path: Path, backend: str):
     for fold in (1, 2):
         metrics = read_json(folder / f"metrics/lenet/study-{fold}/metrics.json")
         assert metrics["test_accuracy"] > 0.7
+
+
+@pytest.mark.slow
+def test_what_pytorch_cannot_do_is_one_error(tmp_path: Path):
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("torch is not installed; `make bench` brings it")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.predict", "docs/ankle_boot.png"],
+        cwd=demo.ROOT,
+        env=os.environ | {"KERAS_BACKEND": "torch"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stdout
+    assert "let KERAS_BACKEND be tensorflow or jax" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -163,6 +163,23 @@ def test_a_missing_recipe_is_named(path):
     )
 
 
+@pytest.mark.parametrize(
+    ("section", "key"), [("lenet", "average_mirrored"), ("features", "mirrored")]
+)
+def test_pytorch_cannot_mirror(path, monkeypatch, section, key):
+    name = next(iter(getattr(params.load(path), section)))
+    set_params(path.parent, {f"{section}.{name}.{key}": True})
+    recipes = getattr(params.load(path), section)
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    assert getattr(params.recipe(recipes, name, section), key)
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    assert message_of(params.recipe, recipes, name, section).startswith(
+        f"params.yaml: {section}.{name}.{key} is true, and PyTorch cannot slice backwards; "
+    )
+    set_params(path.parent, {f"{section}.{name}.{key}": False})
+    assert params.recipe(getattr(params.load(path), section), name, section)
+
+
 def test_tune_may_have_one_value_for_what_is_not_searched(path):
     set_params(path.parent, {"tune.units": 248, "lenet.study.units": 248})
     loaded = params.load(path)

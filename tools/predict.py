@@ -406,7 +406,11 @@ def _by_one(path: Path, images: np.ndarray, temperature: float) -> np.ndarray:
     except MemoryError:
         raise
     except Exception as error:  # somebody else's layers may take no such images after all
-        raise InputError(f"{path} gives no answer ({_short(error)}); name another model") from None
+        advice = "name another model"
+        # PyTorch cannot slice backwards, as these models do for the mirror image.
+        if os.environ.get("KERAS_BACKEND") == "torch":
+            advice += ", or let KERAS_BACKEND be tensorflow or jax"
+        raise InputError(f"{path} gives no answer ({_short(error)}); {advice}") from None
     if not usable:
         raise InputError(f"{path} gives numbers that are no probabilities; name another model")
     if temperature == 1:
