@@ -57,7 +57,8 @@ ROWS = {
     ),
     "kills": Row(
         "What is killed goes on, and ends in the same bytes",
-        "the demo killed 50 times at random; each kind of work broken off at a chosen moment",
+        "the demo killed 50 times, in each kind of stage and then at random; each kind of work "
+        "broken off at a chosen moment",
         (
             "tests/test_kills.py::test_fifty_kills_lose_nothing_and_change_no_byte",
             "tests/test_training.py::TestOneFold"
