@@ -34,7 +34,7 @@ from tests.imports import ROOT
 from tests.test_weights import SHAPES, random_tensors, write_hdf5
 from tools import predict
 
-FEW, MANY = 50, 360  # the latter for each of fourteen
+FEW, MANY = 25, 360  # the latter for each of fourteen
 LONGEST_LINE = 400
 
 Edit = tuple[float, int, bytes]

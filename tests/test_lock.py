@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from dvc.repo import Repo
 
@@ -49,6 +50,7 @@ def test_what_the_lock_names_is_in_git_as_it_says(tmp_path, monkeypatch):
         assert {str(out): out.status() for out in outs if out.status()} == {}
 
 
+@pytest.mark.long
 def test_the_model_in_git_knows_the_pictures_in_git():
     command = [sys.executable, "-m", "tools.predict", "docs/ankle_boot.png", "docs/trouser.png"]
     run = subprocess.run(command, cwd=demo.ROOT, check=True, capture_output=True, text=True)

@@ -481,6 +481,7 @@ class TestFromTheShell:
         assert ended.stderr.startswith(line)
         assert len(ended.stderr.splitlines()) == 1
 
+    @pytest.mark.long
     def test_nobody_reads_along(self, project, model):
         reader, writer = os.pipe()
         os.close(reader)

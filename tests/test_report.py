@@ -347,6 +347,7 @@ def test_a_run_without_a_search_has_no_trials(one, tmp_path):
     assert "nothing was searched for" in made(folder).page
 
 
+@pytest.mark.long
 def test_an_ablation_is_shown_where_there_is_one(one, tmp_path):
     folder = copy_inputs(one.folder, tmp_path / "ablation")
     set_params(folder, {"data.source": "fashion_mnist"})

@@ -254,6 +254,7 @@ class TestFit:
         found = network.evaluate(x[150:], wrong[150:], verbose=0)
         assert found == pytest.approx(history["val_loss"][best], rel=1e-4)
 
+    @pytest.mark.long
     def test_many_steps_at_a_time_give_the_same_bytes_as_one(self, monkeypatch):
         """Of 8 steps an epoch: one after the other; five, and then three."""
         x, y = separable(170, seed=0)

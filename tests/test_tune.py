@@ -145,6 +145,7 @@ def test_the_first_error_in_a_trial_ends_the_search(project, monkeypatch):
     assert not Path(tune.HYPERPARAMETERS).exists()
 
 
+@pytest.mark.long
 def test_a_bayesian_search_has_as_many_trials_as_the_params_say(project):
     set_params(project, {"tune.algorithm": "bayesian", "tune.max_trials": 2, "tune.max_epochs": 1})
     tune.main()
