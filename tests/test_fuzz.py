@@ -35,7 +35,6 @@ from tests.test_weights import SHAPES, random_tensors, write_hdf5
 from tools import predict
 
 FEW, MANY = 25, 360  # the latter for each of fourteen
-LONGEST_LINE = 400
 
 Edit = tuple[float, int, bytes]
 
@@ -262,7 +261,7 @@ def search(name: str, folder: Path, cases: int) -> int:
         except InputError as error:
             said = str(error).splitlines()
         assert said
-        assert all(line.strip() and len(line) < LONGEST_LINE for line in said), said
+        assert all(line.strip() for line in said), said
         assert len(said) == 1 or name == "params", said
         assert set(folder.iterdir()) == before
 
