@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import accelerators, features, heads, lenet, machine, rounds, show, transfer
-from stages.common.files import write_json
+from stages.base.files import write_json
 
 USUAL = lenet.WORKS | heads.WORKS | transfer.WORKS | features.WORKS
 WORKS = USUAL | accelerators.WORKS

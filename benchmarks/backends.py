@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from stages.common.files import read_json, write_json, write_yaml
+from stages.base.files import read_json, write_json, write_yaml
 from tools import demo
 
 FOLDER = Path(".work/backends")

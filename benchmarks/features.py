@@ -20,9 +20,9 @@ def pipeline(name: str, side: int, precision: str) -> Pass:
     import numpy as np
 
     from stages import features
-    from stages.common import backbone
-    from stages.common.keras_setup import use_deterministic_operations
+    from stages.networks import backbone
     from stages.params import FeaturesRecipe
+    from stages.training.keras_setup import use_deterministic_operations
 
     use_deterministic_operations()
     network = backbone.build(name, [LAST[name]], side)

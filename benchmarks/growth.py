@@ -24,9 +24,9 @@ import numpy as np
 from dvc.repo import Repo
 
 from benchmarks import machine
-from stages.common.classes import FASHION_MNIST
-from stages.common.files import write_json
-from stages.common.images import SIDE, SPLITS
+from stages.base.classes import FASHION_MNIST
+from stages.base.files import write_json
+from stages.base.images import SIDE, SPLITS
 from stages.sources import sample
 from tools import demo
 

@@ -29,7 +29,7 @@ def features_and_labels(name: str):
 
 
 def pipeline(name: str, trains: bool = True) -> Pass:
-    """An epoch as `training.fit` runs it, but for its callbacks.
+    """An epoch as `fitting.fit` runs it, but for its callbacks.
 
     Args:
         trains: and not only evaluates, as after an epoch.
@@ -37,19 +37,20 @@ def pipeline(name: str, trains: bool = True) -> Pass:
     import numpy as np
 
     from stages import params
-    from stages.common import training, transfer
-    from stages.common.keras_setup import seed_everything, use_deterministic_operations
+    from stages.networks import heads
+    from stages.training import fitting
+    from stages.training.keras_setup import seed_everything, use_deterministic_operations
 
     seed_everything(0)
     x, y = features_and_labels(name)
     recipe = getattr(params.load(), name)["study"]
-    model = transfer.build_head(x.shape[1:], recipe, name)
-    training.compile_classifier(model, recipe, len(x), transfer.fuses(recipe))
+    model = heads.build_head(x.shape[1:], recipe, name)
+    fitting.compile_classifier(model, recipe, len(x), heads.fuses(recipe))
     use_deterministic_operations()
     if not trains:
-        rows = training.Batches([x], y, np.arange(len(x)), training.VALIDATION_BATCH)
+        rows = fitting.Batches([x], y, np.arange(len(x)), fitting.VALIDATION_BATCH)
         return len(x), lambda: model.evaluate(rows, verbose=0)
-    rows = training.Batches([x], y, np.arange(len(x)), BATCH, seed=0)
+    rows = fitting.Batches([x], y, np.arange(len(x)), BATCH, seed=0)
     return len(x), lambda: model.fit(rows, shuffle=False, verbose=0)
 
 

@@ -29,7 +29,7 @@ def pipeline(
     steps: int | None = None,
     workers: int | None = None,
 ) -> Pass:
-    """An epoch as `training.fit` runs it, but for its callbacks.
+    """An epoch as `fitting.fit` runs it, but for its callbacks.
 
     Args:
         batches: from `Batches`, as the pipeline does it, and not from arrays.
@@ -41,21 +41,22 @@ def pipeline(
     import numpy as np
 
     from stages import params
-    from stages.common import lenet, training
-    from stages.common.keras_setup import keras, seed_everything, use_deterministic_operations
+    from stages.networks import lenet
+    from stages.training import fitting
+    from stages.training.keras_setup import keras, seed_everything, use_deterministic_operations
 
     seed_everything(0)
     x, y = images_and_labels()
     keras.config.set_dtype_policy(precision)
     model = lenet.build(UNITS)
     recipe = params.load().lenet["study"].model_copy(update={"learning_rate": 0.001})
-    training.compile_classifier(model, recipe, len(x))
+    fitting.compile_classifier(model, recipe, len(x))
     model.steps_per_execution = steps or model.steps_per_execution
     if deterministic:
         use_deterministic_operations()
     if not batches:
         return len(x), lambda: model.fit(x, y, batch_size=BATCH, verbose=0)
-    rows = training.Batches([x], y, np.arange(len(x)), BATCH, seed=0)
+    rows = fitting.Batches([x], y, np.arange(len(x)), BATCH, seed=0)
     rows.workers = workers or rows.workers
     return len(x), lambda: model.fit(rows, shuffle=False, verbose=0)
 

@@ -29,8 +29,8 @@ import pandas as pd
 
 from benchmarks import machine
 from benchmarks.rounds import summary
+from stages.base.files import read_yaml, write_json
 from stages.cli import TIMES
-from stages.common.files import read_yaml, write_json
 from stages.report.inputs import FULL_RUN
 from tools import demo
 

@@ -9,10 +9,10 @@ Reads `data/raw/`. Writes `data/clean/` in the same form, and `metrics/clean.jso
 import pandas as pd
 
 from stages import params
+from stages.base import images
+from stages.base.files import atomic_folder, write_json
+from stages.base.images import ImageSet
 from stages.cli import run
-from stages.common import images
-from stages.common.files import atomic_folder, write_json
-from stages.common.images import ImageSet
 
 INPUT = "data/raw"
 OUTPUT = "data/clean"

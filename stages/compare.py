@@ -30,13 +30,13 @@ from scipy.stats import binomtest, ttest_ind
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from stages import params
+from stages.base.classes import class_names
+from stages.base.files import atomic_folder, write_json
 from stages.cli import run
-from stages.common import evaluation, figures, runs, study
-from stages.common.classes import class_names
-from stages.common.evaluation import Predictions, Run
-from stages.common.files import atomic_folder, write_json
-from stages.common.runs import Classifier, Model
 from stages.params import Params
+from stages.results import evaluation, figures, runs, study
+from stages.results.evaluation import Predictions, Run
+from stages.results.runs import Classifier, Model
 
 METRICS = "metrics/compare.json"
 CALIBRATION = "models/exported/calibration.json"

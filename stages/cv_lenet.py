@@ -1,7 +1,7 @@
 """Train LeNet-5 on one fold of the training set, from scratch.
 
 Reads `data/encoded/train/` and, for what a recipe calls `tuned`, `metrics/hyperparameters.yaml`.
-Writes for RECIPE and FOLD `models/lenet/RECIPE-FOLD/`; `stages/common/training.py` says what is in
+Writes for RECIPE and FOLD `models/lenet/RECIPE-FOLD/`; `stages/training/fitting.py` says what is in
 it.
 """
 
@@ -12,13 +12,14 @@ import numpy as np
 from sklearn.model_selection import KFold
 
 from stages import params
+from stages.base.files import atomic_folder, load_array, read_yaml
 from stages.cli import InputError, run
-from stages.common import lenet, resume, training
-from stages.common.files import atomic_folder, load_array, read_yaml
-from stages.common.keras_setup import keras, seed_everything
-from stages.common.raw_lenet import on_encoded_images, on_raw_images, without_augmentation
-from stages.common.saving import save_model, without_optimizer
+from stages.networks import lenet
+from stages.networks.raw_lenet import on_encoded_images, on_raw_images, without_augmentation
 from stages.params import LenetRecipe
+from stages.training import fitting, resume
+from stages.training.keras_setup import keras, seed_everything
+from stages.training.saving import save_model, without_optimizer
 
 INPUT = Path("data/encoded/train")
 HYPERPARAMETERS = Path("metrics/hyperparameters.yaml")
@@ -74,11 +75,11 @@ def main(recipe: str, fold: int) -> None:
         shift=chosen.shift,
         erasing=chosen.erasing,
     )
-    training.compile_classifier(model, chosen, len(training_rows))
-    history = training.fit(
+    fitting.compile_classifier(model, chosen, len(training_rows))
+    history = fitting.fit(
         model,
-        training.Batches([x], y, training_rows, chosen.batch_size, seed),
-        training.Batches([x], y, validation_rows, training.VALIDATION_BATCH),
+        fitting.Batches([x], y, training_rows, chosen.batch_size, seed),
+        fitting.Batches([x], y, validation_rows, fitting.VALIDATION_BATCH),
         epochs=chosen.epochs,
         name=name,
         work=work,
@@ -90,7 +91,7 @@ def main(recipe: str, fold: int) -> None:
     whole = on_raw_images(network, chosen.average_mirrored, chosen.average_shifted)
     with atomic_folder(OUTPUT / f"{recipe}-{fold}") as folder:
         save_model(whole, folder / "model.keras")
-        summary = training.save(
+        summary = fitting.save(
             folder,
             network=network,
             best=without_augmentation(best),

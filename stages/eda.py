@@ -15,12 +15,13 @@ from matplotlib.cbook import boxplot_stats
 from matplotlib.collections import PolyCollection
 
 from stages import params
+from stages.base import images
+from stages.base.classes import class_names
+from stages.base.files import atomic_folder
+from stages.base.images import CLASSES, SIDE
 from stages.cli import run
-from stages.common import figures, images
-from stages.common.classes import class_names
-from stages.common.figures import plt
-from stages.common.files import atomic_folder
-from stages.common.images import CLASSES, SIDE
+from stages.results import figures
+from stages.results.figures import plt
 
 INPUT = "data/clean"
 OUTPUT = "plots/eda"

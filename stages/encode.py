@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.base import images
+from stages.base.files import atomic_folder
 from stages.cli import run
-from stages.common import images
-from stages.common.files import atomic_folder
 
 INPUT = "data/clean"
 OUTPUT = Path("data/encoded")

@@ -2,7 +2,7 @@
 
 Reads `models/HEAD/RECIPE/`, the test features that the recipe names and the labels of
 `data/encoded/test/`. Writes for HEAD (resnet or vgg) and RECIPE `metrics/HEAD/RECIPE/`;
-`stages/common/evaluation.py` says what is in it.
+`stages/results/evaluation.py` says what is in it.
 """
 
 from pathlib import Path
@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from stages import params
+from stages.base.files import load_array, trained_model
 from stages.cli import run
-from stages.common import evaluation, views
-from stages.common.evaluation import Predictions
-from stages.common.files import load_array, trained_model
-from stages.common.keras_setup import use_deterministic_operations
-from stages.common.saving import load_model
+from stages.networks import views
+from stages.results import evaluation
+from stages.results.evaluation import Predictions
+from stages.training.keras_setup import use_deterministic_operations
+from stages.training.saving import load_model
 
 LABELS = Path("data/encoded/test/labels.npy")
 

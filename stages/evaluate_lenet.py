@@ -1,20 +1,20 @@
 """Evaluate LeNet-5 of one fold on the test set.
 
 Reads `models/lenet/RECIPE-FOLD/` and `data/encoded/test/`. Writes for RECIPE and FOLD
-`metrics/lenet/RECIPE-FOLD/`; `stages/common/evaluation.py` says what is in it.
+`metrics/lenet/RECIPE-FOLD/`; `stages/results/evaluation.py` says what is in it.
 """
 
 from pathlib import Path
 
 import numpy as np
 
+from stages.base.files import load_array, trained_model
 from stages.cli import run
-from stages.common import evaluation
-from stages.common.evaluation import Predictions
-from stages.common.files import load_array, trained_model
-from stages.common.keras_setup import use_deterministic_operations
-from stages.common.raw_lenet import on_encoded_images
-from stages.common.saving import load_model
+from stages.networks.raw_lenet import on_encoded_images
+from stages.results import evaluation
+from stages.results.evaluation import Predictions
+from stages.training.keras_setup import use_deterministic_operations
+from stages.training.saving import load_model
 
 INPUT = Path("data/encoded/test")
 

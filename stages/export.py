@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 
 from stages import params
+from stages.base.files import atomic_file, trained_model
 from stages.cli import InputError, run
-from stages.common.files import atomic_file, trained_model
 
 WEIGHTS = "model.weights.h5"
 

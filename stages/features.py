@@ -18,10 +18,12 @@ import numpy as np
 from tqdm import tqdm
 
 from stages import params
+from stages.base import images
+from stages.base.files import atomic_file, atomic_folder
 from stages.cli import run
-from stages.common import backbone, images, resume
-from stages.common.files import atomic_file, atomic_folder
-from stages.common.keras_setup import keras, use_deterministic_operations
+from stages.networks import backbone
+from stages.training import resume
+from stages.training.keras_setup import keras, use_deterministic_operations
 
 INPUT = Path("data/clean")
 OUTPUT = Path("data/features")
@@ -54,7 +56,7 @@ def compute(extractor: keras.Model, raw: np.ndarray, folder: Path, name: str) ->
 def by_batches(extractor: keras.Model, raw: np.ndarray) -> np.ndarray:
     """The features of `raw`, without tf.data.
 
-    In `predict` its end waits for a thread that sleeps for seconds, as in `training.Batches`.
+    In `predict` its end waits for a thread that sleeps for seconds, as in `fitting.Batches`.
     """
     starts = range(0, len(raw), BATCH)
     return np.concatenate([extractor.predict_on_batch(raw[at : at + BATCH]) for at in starts])

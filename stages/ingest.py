@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from stages import params
+from stages.base import images
+from stages.base.files import atomic_folder
+from stages.base.images import ImageSet
 from stages.cli import InputError, run
-from stages.common import images
-from stages.common.files import atomic_folder
-from stages.common.images import ImageSet
 from stages.sources import csv_images, fashion_mnist, idx, sample
 
 OUTPUT = "data/raw"

@@ -14,10 +14,11 @@ import pandas as pd
 from PIL import Image
 
 from stages import params
+from stages.base import images
+from stages.base.classes import class_names
+from stages.base.files import atomic_folder
 from stages.cli import run
-from stages.common import images, runs
-from stages.common.classes import class_names
-from stages.common.files import atomic_folder
+from stages.results import runs
 
 INPUT = Path("data/clean")
 OUTPUT = Path("plots/misclassified")

@@ -178,7 +178,7 @@ class CrossValidation(Section):
 
 
 class TrainingRecipe(Section):
-    """What every training is told. The optional keys' meaning is in `stages/common/training.py`."""
+    """What every training is told. The optional keys' meaning is in `stages/training/`."""
 
     learning_rate: Rate
     epochs: PositiveInt
@@ -232,7 +232,7 @@ class Backbone(Section):
 
 
 class FeaturesRecipe(Section):
-    """Its meaning is in `stages/common/backbone.py`."""
+    """Its meaning is in `stages/networks/backbone.py`."""
 
     backbone: Literal["resnet50", "vgg16"]
     input_size: Annotated[int, Field(ge=32, le=512)]  # neither network takes less than 32

@@ -2,15 +2,15 @@
 
 Reads the training features that the recipe names, the labels of `data/encoded/train/`, and, to put
 the whole network together, the backbone's tensors in `models/pretrained/`. Writes for RECIPE
-`models/resnet/RECIPE/`; `stages/common/training.py` says what is in it.
+`models/resnet/RECIPE/`; `stages/training/fitting.py` says what is in it.
 """
 
 from stages.cli import run
-from stages.common import transfer
+from stages.networks import heads
 
 
 def main(recipe: str) -> None:
-    print(transfer.train_head("resnet", recipe))
+    print(heads.train_head("resnet", recipe))
 
 
 if __name__ == "__main__":

@@ -22,10 +22,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from stages import params
+from stages.base.files import atomic_file, load_array, write_json, write_yaml
 from stages.cli import run
-from stages.common import board, lenet, resume
-from stages.common.files import atomic_file, load_array, write_json, write_yaml
-from stages.common.keras_setup import keras, seed_everything, use_deterministic_operations
+from stages.networks import lenet
+from stages.training import board, resume
+from stages.training.keras_setup import keras, seed_everything, use_deterministic_operations
 
 import keras_tuner  # isort: skip  # imports Keras, which keras_setup must do first
 

@@ -12,11 +12,12 @@ import h5py
 import numpy as np
 
 from stages import params
+from stages.base.files import atomic_file
 from stages.cli import InputError, run
-from stages.common import backbone, download
-from stages.common.download import OutsideFile
-from stages.common.files import atomic_file
-from stages.common.keras_setup import keras, seed_everything
+from stages.networks import backbone
+from stages.sources import download
+from stages.sources.download import OutsideFile
+from stages.training.keras_setup import keras, seed_everything
 
 HOMES = {
     "vgg16": ("https://storage.googleapis.com/tensorflow/keras-applications/vgg16",),

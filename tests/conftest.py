@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from stages import clean, encode, ingest
-from tests.imports import ROOT
-from tools.demo import set_params
+from tests.project import ROOT, set_params
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stages.base.images import ImageSet
 from stages.cli import InputError
-from stages.common.images import ImageSet
 from stages.sources import csv_images
-from tests.imports import ROOT
+from tests.project import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 VOID = {"meta", "link", "img", "br", "hr", "input"}

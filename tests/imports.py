@@ -3,7 +3,8 @@
 import ast
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests.project import ROOT
+
 # A stage is a module, or a package with a `__main__.py`.
 SCRIPTS = {path.stem: path for path in (ROOT / "stages").glob("*.py")} | {
     path.parent.name: path for path in (ROOT / "stages").glob("*/__main__.py")

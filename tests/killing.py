@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from stages.common import training
+from stages.training import fitting
 
 
 class Killed(BaseException):
@@ -22,7 +22,7 @@ def killed(moment: str | None, epoch: int | None) -> Iterator[None]:
     if moment is None:
         yield
         return
-    callback = {"before": training.KeepEpoch, "after": training.Progress}[moment]
+    callback = {"before": fitting.KeepEpoch, "after": fitting.Progress}[moment]
     on_epoch_end = callback.on_epoch_end
 
     def killing(self, number, logs=None):

@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools import demo
+from tests import project
 
 LAST = {"misclassified", "compare", "report"}
 
 
 def repro(folder: Path, *arguments: str, fails: bool = False) -> str:
     """All that `dvc repro` prints; it must end well, or else with an error if it `fails`."""
-    done = demo.dvc(
+    done = project.dvc(
         folder,
         "repro",
         *arguments,

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from stages.common.files import read_yaml
-from tests.imports import ROOT
+from stages.base.files import read_yaml
+from tests.project import ROOT
 from tools import ablation
 
 PARAMS = read_yaml(ROOT / "params.yaml")

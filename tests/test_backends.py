@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.files import read_json
-from tools import demo
+from stages.base.files import read_json
+from tests import project
 
 
 @pytest.mark.long
@@ -20,7 +20,7 @@ def test_the_demo_passes(tmp_path: Path, backend: str):
     folder = tmp_path / "demo"
     done = subprocess.run(
         [sys.executable, "-m", "tools.demo", str(folder)],
-        cwd=demo.ROOT,
+        cwd=project.ROOT,
         env=os.environ | {"KERAS_BACKEND": backend},
         check=False,
         stdout=subprocess.PIPE,
@@ -40,7 +40,7 @@ def test_what_pytorch_cannot_do_is_one_error(tmp_path: Path):
 
     done = subprocess.run(
         [sys.executable, "-m", "tools.predict", "docs/ankle_boot.png"],
-        cwd=demo.ROOT,
+        cwd=project.ROOT,
         env=os.environ | {"KERAS_BACKEND": "torch"},
         check=False,
         capture_output=True,

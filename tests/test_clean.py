@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from stages import clean, ingest
-from stages.common import images
-from stages.common.files import read_json
+from stages.base import images
+from stages.base.files import read_json
 from tests.helpers import as_frame, contents, random_image_set
-from tools.demo import set_params
+from tests.project import set_params
 
 KEEP = {"drop_all": False, "keep_first": "first"}
 

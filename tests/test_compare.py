@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from stages import compare
-from stages.common import runs, study
-from stages.common.evaluation import Predictions, Run
-from stages.common.runs import Classifier, Model
+from stages.results import runs, study
+from stages.results.evaluation import Predictions, Run
+from stages.results.runs import Classifier, Model
 
 
 def trained(

@@ -15,10 +15,12 @@ import yaml
 from PIL import Image
 
 from stages import params
-from stages.common import evaluation, images, runs, study
-from stages.common.classes import class_names
-from stages.common.files import read_json, read_yaml
-from stages.common.images import ImageSet
+from stages.base import images
+from stages.base.classes import class_names
+from stages.base.files import read_json, read_yaml
+from stages.base.images import ImageSet
+from stages.results import evaluation, runs, study
+from tests import project
 from tests.helpers import contents
 from tests.repro import begin, ran, repro
 from tools import demo, times
@@ -56,7 +58,7 @@ def test_the_demo_runs_every_stage_and_ends_with_the_table(finished):
 
 def test_the_demos_readme_says_which_numbers_are_its_own(finished):
     readme = (finished / "README.md").read_text(encoding="utf-8")
-    assert readme == demo.NOTE + (demo.ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme == demo.NOTE + (project.ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_demo_ends_with_a_commit_on_main(finished):
@@ -81,7 +83,7 @@ def test_the_demo_ends_with_a_commit_on_main(finished):
 def test_the_demo_overwrites_no_folder(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     command = [sys.executable, "-m", "tools.demo", str(tmp_path)]
-    run = subprocess.run(command, cwd=demo.ROOT, check=False, capture_output=True, text=True)
+    run = subprocess.run(command, cwd=project.ROOT, check=False, capture_output=True, text=True)
     assert run.returncode == 1
     assert "is there already; name a folder that is not" in run.stderr
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
@@ -89,15 +91,15 @@ def test_the_demo_overwrites_no_folder(tmp_path):
 
 def test_the_demo_takes_only_its_own_commit_for_its_own(tmp_path):
     assert not demo.has_more_than_the_demo(tmp_path)
-    demo.git(tmp_path, "init", "--quiet")
+    project.git(tmp_path, "init", "--quiet")
     (tmp_path / "params.yaml").write_text("broken off")
     assert not demo.has_more_than_the_demo(tmp_path)
-    demo.git(tmp_path, "add", ".")
-    demo.git(tmp_path, *demo.COMMIT)
+    project.git(tmp_path, "add", ".")
+    project.git(tmp_path, *project.COMMIT)
     assert not demo.has_more_than_the_demo(tmp_path)
     (tmp_path / "params.yaml").write_text("mine")
     assert demo.has_more_than_the_demo(tmp_path)
-    demo.git(tmp_path, *demo.COMMIT, "--all")
+    project.git(tmp_path, *project.COMMIT, "--all")
     assert demo.has_more_than_the_demo(tmp_path)
 
 
@@ -121,8 +123,8 @@ def test_a_second_run_gives_the_same_bytes(scratch):
 @pytest.mark.long
 def test_a_second_run_from_nothing_gives_the_same_hashes(finished, tmp_path):
     second = tmp_path / "a folder of another name"
-    demo.copy_project(second)
-    demo.make_small(second)
+    project.copy_project(second)
+    project.make_small(second)
     repro(second, "--no-run-cache", "--force")
     locks = [(folder / "dvc.lock").read_text() for folder in (finished, second)]
     assert locks[0] == locks[1]
@@ -137,7 +139,7 @@ def test_nothing_runs_when_nothing_has_changed(finished):
 
 @pytest.mark.long
 def test_a_finished_fold_is_not_trained_again_after_a_kill(scratch):
-    demo.set_params(scratch, {"lenet.study.epochs": 3})
+    project.set_params(scratch, {"lenet.study.epochs": 3})
     killed = begin(scratch, "cv_lenet")
     begun = []  # in DVC's order, which is not always that of the folds
     for line in killed.stdout:
@@ -154,8 +156,8 @@ def test_a_finished_fold_is_not_trained_again_after_a_kill(scratch):
 
 def test_compare_runs_in_a_clone_without_the_cache(finished, tmp_path):
     clone = tmp_path / "clone"
-    demo.git(finished, "clone", "--quiet", str(finished), str(clone))
-    with (clone / "stages/common/study.py").open("a") as file:
+    project.git(finished, "clone", "--quiet", str(finished), str(clone))
+    with (clone / "stages/results/study.py").open("a") as file:
         file.write("\n# a change that only compare and the report depend on\n")
     assert ran(repro(clone, "--allow-missing")) == ["compare", "report"]
 
@@ -191,7 +193,7 @@ def test_confusion_counts_every_test_image_of_every_classifier_once(pictures):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_saved_model_takes_raw_images_and_repeats_the_probabilities(pictures, name):
-    from stages.common.saving import load_model
+    from stages.training.saving import load_model
 
     model = load_model(Path(f"models/{name}/model.keras"))
     found = model.predict(np.asarray(pictures.images), verbose=0)
@@ -201,7 +203,7 @@ def test_a_saved_model_takes_raw_images_and_repeats_the_probabilities(pictures, 
 
 @pytest.mark.parametrize("fold", [1, 2])
 def test_an_exported_model_is_that_of_its_fold_in_half_precision(pictures, fold):
-    from stages.common.saving import load_model
+    from stages.training.saving import load_model
 
     paths = [
         Path(f"models/{name}.keras") for name in (f"exported/{fold}", f"lenet/study-{fold}/model")
@@ -218,7 +220,7 @@ def test_an_exported_model_is_that_of_its_fold_in_half_precision(pictures, fold)
     ("head", "features"), [("resnet", "resnet50-study"), ("vgg", "vgg16-study")]
 )
 def test_the_whole_network_agrees_with_the_head_on_cached_features(pictures, head, features):
-    from stages.common.saving import load_model
+    from stages.training.saving import load_model
 
     whole = load_model(Path(f"models/{head}/study/model.keras"))
     cached = np.load(f"data/features/{features}/test/features.npy")
@@ -260,12 +262,12 @@ def test_the_time_of_every_stage_is_told(entered):
 
 
 def test_dvc_shows_metrics_and_plots_without_a_word_of_error(finished, tmp_path):
-    metrics = demo.dvc(finished, "metrics", "show", "--json", capture_output=True, text=True)
+    metrics = project.dvc(finished, "metrics", "show", "--json", capture_output=True, text=True)
     assert "error" not in metrics.stdout.lower()
-    plots = demo.dvc(
+    plots = project.dvc(
         finished, "plots", "show", "--out", str(tmp_path / "plots"), capture_output=True, text=True
     )
     assert "error" not in (plots.stdout + plots.stderr).lower()
     page = (tmp_path / "plots" / "index.html").read_text()
-    for entry in yaml.safe_load((demo.ROOT / "dvc.yaml").read_text())["plots"]:
+    for entry in yaml.safe_load((project.ROOT / "dvc.yaml").read_text())["plots"]:
         assert (entry if isinstance(entry, str) else next(iter(entry))) in page

@@ -20,10 +20,10 @@ from dvc.cli.parser import get_main_parser
 
 from stages import params
 from stages.cli import InputError
+from tests import project
 from tests.conftest import copy_with_cache
-from tests.imports import ROOT
+from tests.project import ROOT
 from tests.repro import from_run_cache, ran
-from tools import demo
 
 # The pages whose transcripts are run, in this order.
 PAGES = ["README.md", "docs/experiments.md"]
@@ -279,8 +279,8 @@ def follow(page: str, clone: Path, finished: Path) -> Iterator[tuple[str, str, s
 def clone(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A clean clone of a repository whose `main` holds the demo's run; DVC finds its cache."""
     folder = tmp_path_factory.mktemp("docs")
-    demo.git(folder, "clone", "--quiet", str(finished), "clone")
-    demo.dvc(folder / "clone", "cache", "dir", "--quiet", "--local", f"{finished}/.dvc/cache")
+    project.git(folder, "clone", "--quiet", str(finished), "clone")
+    project.dvc(folder / "clone", "cache", "dir", "--quiet", "--local", f"{finished}/.dvc/cache")
     # The environment that runs the tests stands for the clone's own.
     (folder / "clone/.venv").mkdir()
     (folder / "clone/.venv/.ready").touch()

@@ -1,4 +1,4 @@
-"""`stages/common/download.py`: the mirror, the public homes, and what is said if neither helps."""
+"""`stages/sources/download.py`: the mirror, the public homes, and what is said if neither helps."""
 
 import ast
 import gzip
@@ -7,11 +7,10 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from stages.common import download
-from stages.common.download import DOWNLOADS, OutsideFile
-from stages.sources import fashion_mnist
+from stages.sources import download, fashion_mnist
+from stages.sources.download import DOWNLOADS, OutsideFile
 from tests.helpers import contents, message_of, traced_memory
-from tests.imports import ROOT
+from tests.project import ROOT
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from stages import eda, params
-from stages.common.classes import class_names
-from stages.common.images import ImageSet
-from tests.imports import ROOT
+from stages.base.classes import class_names
+from stages.base.images import ImageSet
+from tests.project import ROOT
 
 NAMES = class_names(params.load(ROOT / "params.yaml").data)
 PER_CLASS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from stages import encode
-from stages.common import images
+from stages.base import images
 from tests.helpers import contents, random_image_set, traced_memory
 
 

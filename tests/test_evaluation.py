@@ -1,4 +1,4 @@
-"""`stages/common/evaluation.py`: the numbers against hand and scikit-learn, and what is written."""
+"""`stages/results/evaluation.py`: the numbers against hand and scikit-learn, and the files."""
 
 import zipfile
 from pathlib import Path
@@ -9,15 +9,15 @@ import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
 from stages import evaluate_head, evaluate_lenet, export
-from stages.common import evaluation
-from stages.common.evaluation import Predictions
-from stages.common.files import read_json, write_json
-from stages.common.keras_setup import keras
-from stages.common.lenet import build
-from stages.common.raw_lenet import on_raw_images
-from stages.common.saving import save_model
+from stages.base.files import read_json, write_json
+from stages.networks.lenet import build
+from stages.networks.raw_lenet import on_raw_images
+from stages.results import evaluation
+from stages.results.evaluation import Predictions
+from stages.training.keras_setup import keras
+from stages.training.saving import save_model
 from tests.helpers import contents, message_of
-from tools.demo import set_params
+from tests.project import set_params
 
 
 def spread(confidences: list[float], first: int = 0) -> np.ndarray:

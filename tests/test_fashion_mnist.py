@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from stages import eda, ingest
-from stages.common import images
-from stages.common.files import read_json
+from stages.base import images
+from stages.base.files import read_json
 from stages.sources.fashion_mnist import SHA256
 from tests.helpers import message_of
 

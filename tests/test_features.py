@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from stages import features, params, weights
-from stages.common import backbone, saving, transfer
-from stages.common.images import ImageSet
-from stages.common.keras_setup import keras, seed_everything
+from stages.base.images import ImageSet
+from stages.networks import backbone, heads
 from stages.params import FeaturesRecipe
+from stages.training import saving
+from stages.training.keras_setup import keras, seed_everything
 from tests.helpers import contents, message_of, random_image_set, traced_memory
-from tests.imports import ROOT
-from tools.demo import set_params
+from tests.project import ROOT, set_params
 
 
 @pytest.fixture
@@ -142,8 +142,8 @@ def test_a_whole_network_with_imagenets_preprocessing_is_saved_as_it_is(project)
     seed_everything(0)
     recipe = params.load().vgg["study"].model_copy(update={"dense_units": 8})
     extract = extractor(preprocessing="imagenet", pooling="avg", input_size=32)
-    head = transfer.build_head(extract.output.shape[1:], recipe, "vgg")
-    whole = transfer.with_backbone(extract, head, mirrored=None)
+    head = heads.build_head(extract.output.shape[1:], recipe, "vgg")
+    whole = heads.with_backbone(extract, head, mirrored=None)
     for name in ("first.keras", "second.keras"):
         saving.save_model(whole, Path(name))
     assert Path("first.keras").read_bytes() == Path("second.keras").read_bytes()

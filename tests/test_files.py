@@ -1,4 +1,4 @@
-"""`stages/common/files.py`: of a folder that is written anew, the old one or the new is there."""
+"""`stages/base/files.py`: of a folder that is written anew, the old one or the new is there."""
 
 import errno
 import os
@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.files import atomic_folder
+from stages.base.files import atomic_folder
 from tests.helpers import contents
-from tests.imports import ROOT
+from tests.project import ROOT
 
 OLD, NEW = {"a": b"old", "b": b"old"}, {"a": b"new"}
 # The process kills itself before or after it moves a folder for the given time.
 KILLED = """
 import os, signal, sys
-from stages.common.files import atomic_folder
+from stages.base.files import atomic_folder
 
 moment, number = sys.argv[1], int(sys.argv[2])
 

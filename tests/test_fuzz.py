@@ -24,13 +24,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from stages import params, weights
+from stages.base.files import load_array, load_arrays
 from stages.cli import InputError
-from stages.common.files import load_array, load_arrays
-from stages.common.raw_lenet import on_raw_images
-from stages.common.saving import save_model
+from stages.networks.raw_lenet import on_raw_images
 from stages.sources import csv_images, idx
+from stages.training.saving import save_model
 from tests.helpers import as_frame, random_image_set
-from tests.imports import ROOT
+from tests.project import ROOT
 from tests.test_weights import SHAPES, random_tensors, write_hdf5
 from tools import predict
 
@@ -84,7 +84,7 @@ def arrays(folder: Path) -> bytes:
 
 
 def model(folder: Path) -> bytes:
-    from stages.common.keras_setup import keras
+    from stages.training.keras_setup import keras
 
     layers = keras.layers
     stack = [keras.Input((28, 28, 1)), layers.Conv2D(4, 5, activation="relu", name="conv")]

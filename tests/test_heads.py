@@ -9,14 +9,16 @@ import pytest
 from tensorflow.python.framework.config import disable_op_determinism
 
 from stages import encode, evaluate_head, features, params, vgg, weights
-from stages.common import evaluation, files, training, transfer, views
-from stages.common.keras_setup import keras, seed_everything
-from stages.common.saving import load_model
+from stages.base import files
+from stages.networks import heads, views
 from stages.params import HeadRecipe
+from stages.results import evaluation
+from stages.training import fitting
+from stages.training.keras_setup import keras, seed_everything
+from stages.training.saving import load_model
 from tests.helpers import contents, message_of, random_image_set
-from tests.imports import ROOT
 from tests.killing import killed
-from tools.demo import set_params
+from tests.project import ROOT, set_params
 
 PLAIN = {
     "features": "both-sides",
@@ -44,20 +46,20 @@ def recipe(**options) -> HeadRecipe:
 @pytest.mark.parametrize("key", ["dropout", "input_dropout"])
 def test_xla_compiles_the_studys_heads_and_none_with_dropout(key):
     """With dropout it was seven times as slow."""
-    assert transfer.fuses(recipe()) is True
-    assert transfer.fuses(recipe(**{key: 0.1})) == "auto"
+    assert heads.fuses(recipe()) is True
+    assert heads.fuses(recipe(**{key: 0.1})) == "auto"
 
 
 class TestHead:
     def test_without_options_it_has_the_studys_layers(self):
         settings = params.load(ROOT / "params.yaml")
-        resnet = transfer.build_head((2, 2, 3), settings.resnet["study"], "resnet")
+        resnet = heads.build_head((2, 2, 3), settings.resnet["study"], "resnet")
         assert [(type(layer).__name__, layer.output.shape[1:]) for layer in resnet.layers] == [
             ("Flatten", (12,)),
             ("Dense", (128,)),
             ("Dense", (10,)),
         ]
-        vgg16 = transfer.build_head((8,), settings.vgg["study"], "vgg")
+        vgg16 = heads.build_head((8,), settings.vgg["study"], "vgg")
         assert [(type(layer).__name__, layer.output.shape[1:]) for layer in vgg16.layers] == [
             ("Flatten", (8,)),
             ("Dense", (4096,)),
@@ -70,7 +72,7 @@ class TestHead:
 
     def test_options_add_their_layers(self):
         statistics = (np.zeros(12, np.float32), np.ones(12, np.float32))
-        head = transfer.build_head((2, 2, 3), recipe(**EVERY_OPTION), "vgg", statistics)
+        head = heads.build_head((2, 2, 3), recipe(**EVERY_OPTION), "vgg", statistics)
         assert [layer.name for layer in head.layers] == [
             *("flatten", "standardised", "input_dropout"),
             *("dense_1", "dropout_1", "dense_2", "dropout_2", "probabilities"),
@@ -80,17 +82,17 @@ class TestHead:
 
     def test_standardised_features_have_mean_0_and_variance_1(self, monkeypatch):
         """Over all arrays, a part at a time; a feature that never changes is only shifted."""
-        monkeypatch.setattr(transfer, "ROWS_AT_A_TIME", 7)
+        monkeypatch.setattr(heads, "ROWS_AT_A_TIME", 7)
         random = np.random.default_rng(0)
         arrays = [random.normal(5, 3, (50, 2, 3)).astype(np.float16) for _ in range(2)]
         for array in arrays:
             array[:, 1, 2] = 4.5
         rows = np.arange(40)
-        statistics = transfer.mean_and_variance(arrays, rows)
+        statistics = heads.mean_and_variance(arrays, rows)
         seen = np.concatenate([array[rows] for array in arrays]).reshape(80, 6).astype(np.float64)
         np.testing.assert_allclose(statistics[0], seen.mean(axis=0), rtol=1e-5)
         np.testing.assert_allclose(statistics[1][:5], seen.var(axis=0)[:5], rtol=1e-5)
-        head = transfer.build_head((2, 3), recipe(), "vgg", statistics)
+        head = heads.build_head((2, 3), recipe(), "vgg", statistics)
         standardise = keras.Model(head.inputs[0], head.get_layer("standardised").output)
         found = np.asarray(standardise(seen.reshape(80, 2, 3).astype(np.float32)))
         np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-5)
@@ -101,15 +103,15 @@ class TestHead:
     def test_rows_beyond_the_given_ones_do_not_count(self):
         random = np.random.default_rng(0)
         array = random.normal(size=(50, 6)).astype(np.float32)
-        before = transfer.mean_and_variance([array], np.arange(40))
+        before = heads.mean_and_variance([array], np.arange(40))
         array[40:] += 100
-        after = transfer.mean_and_variance([array], np.arange(40))
+        after = heads.mean_and_variance([array], np.arange(40))
         np.testing.assert_array_equal(before, after)
 
 
 def test_the_mean_is_over_the_views_probabilities():
     seed_everything(0)
-    head = transfer.build_head((4,), recipe(), "vgg")
+    head = heads.build_head((4,), recipe(), "vgg")
     arrays = [np.random.default_rng(seed).random((9, 4)).astype(np.float16) for seed in (0, 1)]
     rows = np.array([7, 2, 5])
     each = [head.predict(array[rows].astype(np.float32), verbose=0) for array in arrays]
@@ -190,7 +192,7 @@ def test_its_folder_says_how_it_was_trained(trained, monkeypatch):
     monkeypatch.chdir(trained)
     folder = Path("models/vgg/every")
     history = pd.read_csv(folder / "history.csv")
-    assert list(history.columns) == ["epoch", *training.CURVES]
+    assert list(history.columns) == ["epoch", *fitting.CURVES]
     assert files.read_json(folder / "training.json") == {
         **PLAIN,
         **EVERY_OPTION,

@@ -14,12 +14,12 @@ import pytest
 from sklearn.datasets import load_digits
 
 from stages import ingest, params
-from stages.common import images
-from stages.common.classes import class_names
-from stages.common.download import DOWNLOADS
+from stages.base import images
+from stages.base.classes import class_names
 from stages.sources import idx
+from stages.sources.download import DOWNLOADS
 from tests.helpers import contents, message_of
-from tools.demo import set_params
+from tests.project import set_params
 
 SHAPE = (5, 28, 28)
 VALUES = np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8)

@@ -9,11 +9,10 @@ import pytest
 
 import tools.sample
 from stages import ingest
-from stages.common import images
+from stages.base import images
 from stages.sources import fashion_mnist, sample
 from tests.helpers import as_frame, contents, message_of, random_image_set, run_stage
-from tests.imports import ROOT
-from tools.demo import set_params
+from tests.project import ROOT, set_params
 
 GOOD = as_frame(random_image_set(12))
 FILES = [f"{name}-ubyte.gz" for name in fashion_mnist.SHA256]

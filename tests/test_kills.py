@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.common.files import read_yaml
+from stages.base.files import read_yaml
+from tests import project
 from tests.helpers import contents, heeded
 from tests.repro import begin, ran, repro
-from tools import demo
 
 KILLS = 50
 # Of the demo's time. Until DVC, Python and TensorFlow have started, a third of it goes by.
@@ -69,8 +69,8 @@ def test_fifty_kills_lose_nothing_and_change_no_byte(finished, tmp_path, record_
     while kills < KILLS:
         rounds += 1
         folder = tmp_path / f"round {rounds}"
-        demo.copy_project(folder)
-        demo.make_small(folder)
+        project.copy_project(folder)
+        project.make_small(folder)
         killed = True
         while killed:
             done = in_lock(folder)

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.common import images
-from stages.common.files import load_arrays, read_json
+from stages.base import images
+from stages.base.files import load_arrays, read_json
 from stages.sources import sample
-from tests.imports import ROOT
+from tests.project import ROOT
 from tests.test_wiring import HEADS, PARAMS, STAGES, TRAININGS, declared
 
 FOLDS = PARAMS["cv"]["folds"]
@@ -57,7 +57,7 @@ def names_the_test_set(path: Path) -> list[str]:
 @pytest.mark.parametrize("name", TRAININGS)
 def test_no_training_asks_for_the_test_set(name):
     """Not even for what its stage does not declare. `images.py` only has both names."""
-    modules = set(map(Path, declared(STAGES[name]))) - {Path("stages/common/images.py")}
+    modules = set(map(Path, declared(STAGES[name]))) - {Path("stages/base/images.py")}
     assert {
         str(path): found for path in modules if (found := names_the_test_set(ROOT / path))
     } == {}

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from stages.common.files import read_json
-from tools import demo
+from stages.base.files import read_json
+from tests import project
 
 HELP = """
 dvc.lock is not of the code and the params as they stand: DVC would run {stages}.
@@ -22,28 +22,28 @@ change a result, as in a comment, `dvc commit --force STAGE` notes the new code 
 def would_run(folder: Path) -> list[str]:
     """The stages that DVC would run; it stops at the first one whose data are not there."""
     command = ("repro", "--dry", "--allow-missing")
-    dry = demo.dvc(folder, *command, check=False, capture_output=True, text=True)
+    dry = project.dvc(folder, *command, check=False, capture_output=True, text=True)
     stages = re.findall(r"(?:Running stage|failed to reproduce) '(.*?)'", dry.stdout + dry.stderr)
     assert stages or dry.returncode == 0, dry.stderr
     return stages
 
 
 def test_a_clean_clone_has_nothing_to_run(tmp_path):
-    demo.copy_project(tmp_path / "clone", results=True)
+    project.copy_project(tmp_path / "clone", results=True)
     stages = would_run(tmp_path / "clone")
     assert not stages, HELP.format(stages=", ".join(stages))
 
 
 def test_a_changed_script_is_noticed(tmp_path):
-    demo.copy_project(tmp_path / "clone", results=True)
-    with (tmp_path / "clone/stages/common/transfer.py").open("a") as file:
+    project.copy_project(tmp_path / "clone", results=True)
+    with (tmp_path / "clone/stages/networks/heads.py").open("a") as file:
         file.write("# a change")
     assert set(would_run(tmp_path / "clone")) & {"resnet@study", "vgg@study"}
 
 
 def test_what_the_lock_names_is_in_git_as_it_says(tmp_path, monkeypatch):
     """Every output that is not in the cache is there, and has the hash that the lock gives it."""
-    demo.copy_project(tmp_path / "clone", results=True)
+    project.copy_project(tmp_path / "clone", results=True)
     monkeypatch.chdir(tmp_path / "clone")
     with Repo(".") as repo:
         outs = [out for stage in repo.index.stages for out in stage.outs if not out.use_cache]
@@ -53,25 +53,27 @@ def test_what_the_lock_names_is_in_git_as_it_says(tmp_path, monkeypatch):
 @pytest.mark.long
 def test_the_model_in_git_knows_the_pictures_in_git():
     command = [sys.executable, "-m", "tools.predict", "docs/ankle_boot.png", "docs/trouser.png"]
-    run = subprocess.run(command, cwd=demo.ROOT, check=True, capture_output=True, text=True)
+    run = subprocess.run(command, cwd=project.ROOT, check=True, capture_output=True, text=True)
     boot, trouser = run.stdout.splitlines()
     assert boot.startswith("docs/ankle_boot.png: Ankle boot")
     assert trouser.startswith("docs/trouser.png: Trouser")
-    assert boot in (demo.ROOT / "README.md").read_text(encoding="utf-8")
+    assert boot in (project.ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_run_is_the_studys_own():
     """At the study's settings, on all the images, and as good as it can be expected to be."""
-    params = yaml.safe_load((demo.ROOT / "params.yaml").read_text())
+    params = yaml.safe_load((project.ROOT / "params.yaml").read_text())
     for head in ("lenet", "resnet", "vgg"):
         assert (params[head]["study"]["epochs"], params[head]["study"]["batch_size"]) == (30, 64)
-    assert read_json(demo.ROOT / "metrics/clean.json")["rows"] == 60_000
+    assert read_json(project.ROOT / "metrics/clean.json")["rows"] == 60_000
     assert (
-        0.90 <= read_json(demo.ROOT / "metrics/compare.json")["lenet_study_test_accuracy"] <= 0.925
+        0.90
+        <= read_json(project.ROOT / "metrics/compare.json")["lenet_study_test_accuracy"]
+        <= 0.925
     )
 
 
 def test_nothing_in_git_is_larger_than_a_megabyte_and_a_half(tmp_path):
-    demo.copy_project(tmp_path / "clone", results=True)
+    project.copy_project(tmp_path / "clone", results=True)
     files = [path for path in (tmp_path / "clone").rglob("*") if ".git" not in path.parts]
     assert [str(path) for path in files if path.stat().st_size > 1_500_000] == []

@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 
 from stages import clean, cli, encode, ingest
-from stages.common.files import write_yaml
-from stages.common.keras_setup import keras
+from stages.base.files import write_yaml
 from stages.sources import sample
+from stages.training.keras_setup import keras
 from tests.helpers import contents, random_image_set
-from tests.imports import ROOT
+from tests.project import ROOT, copy_project, set_params
 from tests.repro import from_run_cache, ran, repro
-from tools.demo import copy_project, set_params
 
 STAGES = ["ingest", "clean", "encode"]
 ONE_IN_SHORT = [pytest.param(name, marks=pytest.mark.long) for name in STAGES[:2]] + ["encode"]

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from PIL import ImageFile
 
-from stages.common.files import load_array, load_arrays, read_yaml
+from stages.base.files import load_array, load_arrays, read_yaml
 from tests.helpers import message_of, traced_memory
 from tools import predict
 

@@ -11,8 +11,7 @@ import yaml
 from stages import params
 from stages.cli import InputError
 from tests.helpers import message_of, run_stage
-from tests.imports import ROOT
-from tools.demo import keep_the_study, make_small, set_params
+from tests.project import ROOT, keep_the_study, make_small, set_params
 
 SUM = f"sha256:{hashlib.sha256().hexdigest()}"
 NAMES = [f"class {label}" for label in range(10)]

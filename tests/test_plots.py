@@ -14,9 +14,9 @@ from dvc_render.base import Renderer
 from dvc_render.vega_templates import TEMPLATES
 from PIL import Image
 
+from tests import project
 from tests.helpers import CHROMIUM, Reader
-from tests.imports import ROOT
-from tools import demo
+from tests.project import ROOT
 
 LIMIT = 1_500_000
 TEMPLATE = ROOT / ".dvc/plots/page.html"
@@ -66,7 +66,7 @@ def write_results(folder: Path, seed: int) -> None:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project with made-up results, and with other ones in its one commit."""
     folder = tmp_path_factory.mktemp("repository")
-    demo.copy_project(folder)
+    project.copy_project(folder)
     write_results(folder, seed=0)
     person = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
     subprocess.run(["git", "add", "--all"], cwd=folder, check=True)
@@ -79,7 +79,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(repository: Path, request: pytest.FixtureRequest) -> Path:
     revisions = ["HEAD"] if request.param == "diff" else []
     folder = repository / request.param
-    printed = demo.dvc(
+    printed = project.dvc(
         *(repository, "plots", request.param, *revisions, "--out", folder.name),
         capture_output=True,
         text=True,

@@ -16,17 +16,16 @@ import pytest
 import yaml
 from PIL import Image, ImageOps
 
-from stages.common.classes import FASHION_MNIST
-from stages.common.evaluation import Predictions
-from stages.common.files import write_json
-from stages.common.keras_setup import keras, seed_everything
-from stages.common.lenet import build
-from stages.common.raw_lenet import on_raw_images
-from stages.common.saving import load_model, save_model
+from stages.base.classes import FASHION_MNIST
+from stages.base.files import write_json
+from stages.networks.lenet import build
+from stages.networks.raw_lenet import on_raw_images
+from stages.results.evaluation import Predictions
+from stages.training.keras_setup import keras, seed_everything
+from stages.training.saving import load_model, save_model
 from tests.helpers import contents, message_of
-from tests.imports import ROOT
+from tests.project import ROOT, set_params
 from tools import draw_samples, predict
-from tools.demo import set_params
 
 # An object that no turning and no mirroring leaves the same, 14 cells high and 10 wide.
 OBJECT = np.zeros((14, 10), bool)

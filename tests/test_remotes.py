@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.files import read_yaml
+from stages.base.files import read_yaml
+from tests import project
 from tests.conftest import copy_with_cache
 from tests.helpers import contents
 from tests.repro import from_run_cache, ran, repro
-from tools import demo
 
 pytestmark = pytest.mark.long
 
@@ -41,7 +41,7 @@ def tried(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """A copy of the finished demo in which `TRIED` ran with another value; no commit has it."""
     folder = tmp_path_factory.mktemp("tried") / "first"
     copy_with_cache(finished, folder)
-    demo.set_params(folder, {"resnet.study.dense_units": 16})
+    project.set_params(folder, {"resnet.study.dense_units": 16})
     assert ran(repro(folder, TRIED)) == [TRIED]
     yield folder
     shutil.rmtree(folder)
@@ -49,19 +49,19 @@ def tried(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def use(folder: Path, remote: Remote) -> None:
     for option, value in remote.items():
-        demo.dvc(folder, "remote", "modify", "--quiet", "--local", "storage", option, value)
+        project.dvc(folder, "remote", "modify", "--quiet", "--local", "storage", option, value)
 
 
 def share(tried: Path, finished: Path, folder: Path, remote: Remote) -> None:
     """What the first clone ran, committed or only tried, the second one does not run again."""
     first, second = folder / "first", folder / "second"
     copy_with_cache(tried, first)
-    demo.git(finished, "clone", "--quiet", str(finished), str(second))
+    project.git(finished, "clone", "--quiet", str(finished), str(second))
     for clone in (first, second):
         use(clone, remote)
 
-    demo.dvc(first, "push", "--quiet", "--run-cache", "--all-commits")
-    demo.dvc(second, "pull", "--quiet", "--run-cache")
+    project.dvc(first, "push", "--quiet", "--run-cache", "--all-commits")
+    project.dvc(second, "pull", "--quiet", "--run-cache")
     assert repro(second).endswith("Data and pipelines are up to date.\n")
 
     shutil.copy(first / "params.yaml", second)
@@ -167,17 +167,19 @@ def test_bytes_that_changed_on_a_remote_are_refused(finished, tmp_path):
     """With `verify`, which `docs/remotes.md` tells to set; without it DVC takes them."""
     first, second = tmp_path / "first", tmp_path / "second"
     copy_with_cache(finished, first)
-    demo.git(finished, "clone", "--quiet", str(finished), str(second))
+    project.git(finished, "clone", "--quiet", str(finished), str(second))
     for clone in (first, second):
         use(clone, {"url": str(tmp_path / "remote"), "verify": "true"})
-    demo.dvc(first, "push", "--quiet", "weights@vgg16")
+    project.dvc(first, "push", "--quiet", "weights@vgg16")
     md5 = read_yaml(first / "dvc.lock")["stages"]["weights@vgg16"]["outs"][0]["md5"]
     stored = tmp_path / "remote/files/md5" / md5[:2] / md5[2:]
     stored.chmod(0o644)
     stored.write_bytes(stored.read_bytes() + b"!")
     stored.chmod(0o444)  # as DVC leaves it; what has another mode it looks at in any case
 
-    pulled = demo.dvc(second, "pull", "--quiet", "weights@vgg16", check=False, capture_output=True)
+    pulled = project.dvc(
+        second, "pull", "--quiet", "weights@vgg16", check=False, capture_output=True
+    )
     assert pulled.returncode != 0
     assert not (second / "models/pretrained/vgg16.npz").exists()
     shutil.rmtree(first)

@@ -17,13 +17,12 @@ from playwright.sync_api import sync_playwright
 
 from stages import compare, misclassified, params
 from stages.cli import InputError
-from stages.common import runs, study
 from stages.report import __main__ as report
 from stages.report import charts, errors, formats, inputs, story
 from stages.report.formats import percent
+from stages.results import runs, study
 from tests.helpers import CHROMIUM, Reader, run_stage
-from tests.imports import ROOT
-from tools.demo import set_params
+from tests.project import ROOT, set_params
 
 LIMIT = 1_500_000
 READ = ("metrics", "plots", "params.yaml", "requirements.lock", "data/clean")

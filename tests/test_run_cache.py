@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.files import read_json, read_yaml
+from stages.base.files import read_json, read_yaml
+from tests import project
 from tests.conftest import copy_with_cache
 from tests.helpers import contents
 from tests.repro import LAST, from_run_cache, ran, repro
-from tools import demo
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ def in_git(folder: Path) -> str:
 
 def clone(finished: Path, folder: Path) -> Path:
     """A fresh clone of the finished demo: what lies in Git, and no cache."""
-    demo.git(finished, "clone", "--quiet", str(finished), str(folder))
+    project.git(finished, "clone", "--quiet", str(finished), str(folder))
     return folder
 
 
@@ -46,7 +46,7 @@ def tried(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("tried") / "first"
     copy_with_cache(finished, folder)
     name = "resnet.study.dense_units"
-    demo.set_params(folder, {name: ANOTHER_VALUE[name]})
+    project.set_params(folder, {name: ANOTHER_VALUE[name]})
     assert ran(repro(folder, TRIED)) == [TRIED]
     yield folder
     shutil.rmtree(folder)
@@ -68,7 +68,7 @@ def test_the_run_cache_has_every_training(scratch):
 def test_values_set_back_by_hand_train_nothing(tried, tmp_path):
     folder = tmp_path / "copy"
     copy_with_cache(tried, folder)
-    demo.git(folder, "restore", "params.yaml")
+    project.git(folder, "restore", "params.yaml")
     output = repro(folder)
     assert ran(output) == []
     assert from_run_cache(output) == [TRIED]
@@ -79,10 +79,10 @@ def test_values_set_back_by_hand_train_nothing(tried, tmp_path):
 @pytest.mark.long
 @pytest.mark.parametrize("name", ANOTHER_VALUE)
 def test_a_value_set_back_by_hand_trains_nothing_in_the_whole_pipeline(scratch, name):
-    demo.set_params(scratch, {name: ANOTHER_VALUE[name]})
+    project.set_params(scratch, {name: ANOTHER_VALUE[name]})
     trained = set(ran(repro(scratch))) & TRAININGS
     assert trained
-    demo.git(scratch, "restore", "--worktree", "params.yaml")
+    project.git(scratch, "restore", "--worktree", "params.yaml")
     output = repro(scratch)
     assert set(ran(output)) <= EVALUATIONS | LAST | {"export@1", "export@2"}
     assert set(from_run_cache(output)) == trained
@@ -95,11 +95,11 @@ def test_another_clone_trains_nothing_that_a_remote_has(tried, finished, tmp_pat
     shutil.copy(tried / "params.yaml", second)
     remote = ("remote", "modify", "--quiet", "--local", "storage", "url", str(tmp_path / "remote"))
     for folder in (tried, second):
-        demo.dvc(folder, *remote)
+        project.dvc(folder, *remote)
     # Without a commit of it the outputs of what was tried are named by no lock but the tried one's;
     # those of the commit are, with this option.
-    demo.dvc(tried, "push", "--quiet", "--run-cache", "--all-commits")
-    demo.dvc(second, "pull", "--quiet", "--run-cache")
+    project.dvc(tried, "push", "--quiet", "--run-cache", "--all-commits")
+    project.dvc(second, "pull", "--quiet", "--run-cache")
     output = repro(second, "--pull", TRIED)
     assert ran(output) == []
     assert from_run_cache(output) == [TRIED]
@@ -112,8 +112,8 @@ def test_another_clone_trains_nothing_that_a_remote_has(tried, finished, tmp_pat
 def test_a_clone_in_which_a_pull_failed_runs_nothing_and_loses_nothing(finished, tmp_path):
     folder = clone(finished, tmp_path / "clone")
     nowhere = ("remote", "modify", "--quiet", "--local", "storage", "url", str(tmp_path / "no"))
-    demo.dvc(folder, *nowhere)
-    assert demo.dvc(folder, "pull", check=False, capture_output=True).returncode != 0
+    project.dvc(folder, *nowhere)
+    assert project.dvc(folder, "pull", check=False, capture_output=True).returncode != 0
     output = repro(folder, "--allow-missing")
     assert ran(output) == from_run_cache(output) == []
     assert in_git(folder) == ""
@@ -126,7 +126,7 @@ SECOND |= {"learning_rate": 0.01, "batch_size": 64, "validation_split": 0.2}
 def test_in_a_clone_a_second_recipe_does_not_train_the_first(finished, tmp_path):
     folder = clone(finished, tmp_path / "clone")
     lenet = read_yaml(folder / "params.yaml")["lenet"]["study"]
-    demo.set_params(folder, {"lenet.second": {**lenet, "epochs": 1}, "resnet.second": SECOND})
+    project.set_params(folder, {"lenet.second": {**lenet, "epochs": 1}, "resnet.second": SECOND})
     assert ran(repro(folder, "encode")) == ["ingest", "clean", "encode"]
     output = repro(folder, "--dry", "--allow-missing", "cv_lenet@second-1", "cv_lenet@second-2")
     assert sorted(ran(output)) == ["cv_lenet@second-1", "cv_lenet@second-2"]
@@ -135,7 +135,7 @@ def test_in_a_clone_a_second_recipe_does_not_train_the_first(finished, tmp_path)
 @pytest.mark.long
 def test_in_a_clone_a_second_recipe_is_trained_evaluated_and_compared(finished, tmp_path):
     folder = clone(finished, tmp_path / "clone")
-    demo.set_params(folder, {"resnet.second": SECOND})
+    project.set_params(folder, {"resnet.second": SECOND})
     assert not TRAININGS & set(ran(repro(folder, "encode", "features@resnet50-study")))
     output = repro(folder, "--allow-missing")
     assert set(ran(output)) == {"resnet@second", "evaluate_resnet@second", *LAST}
@@ -145,7 +145,7 @@ def test_in_a_clone_a_second_recipe_is_trained_evaluated_and_compared(finished, 
 
 @pytest.mark.long
 def test_another_metric_trains_nothing(scratch):
-    module = scratch / "stages/common/evaluation.py"
+    module = scratch / "stages/results/evaluation.py"
     line = '        "best_epoch": training["best_epoch"],\n'
     new = '        "test_images": len(test.labels),\n'
     assert line in module.read_text()
@@ -174,6 +174,6 @@ def test_a_new_key_reruns_the_head_that_has_it_and_what_follows(scratch):
     assert schema.read_text().count(key) == 1
     schema.write_text(schema.read_text().replace(key, key + new))
     assert ran(repro(scratch, "--dry")) == []
-    demo.set_params(scratch, {"vgg.study.a_new_one": 0.5})
+    project.set_params(scratch, {"vgg.study.a_new_one": 0.5})
     assert set(ran(repro(scratch))) == {"vgg@study", "evaluate_vgg@study", *LAST}
     assert read_json(scratch / "metrics/vgg/study/training.json")["a_new_one"] == 0.5

@@ -17,10 +17,10 @@ from pathlib import Path
 import certifi
 import pytest
 
+from tests import project
 from tests.helpers import contents
-from tests.imports import ROOT
+from tests.project import ROOT
 from tests.repro import ran, repro
-from tools import demo
 
 ODD = "Zoë's Möbel, 服"
 PYTHONS = ("3.11", "3.12", "3.13")
@@ -60,8 +60,8 @@ def test_a_path_with_blanks_and_letters_beyond_ascii_without_a_locale(tmp_path, 
     for key in os.environ.keys() - without_locale().keys():
         monkeypatch.delenv(key)
     monkeypatch.setenv("LANG", "C")
-    demo.copy_project(tmp_path / ODD)
-    demo.set_params(tmp_path / ODD, {"data.source": "sample"})
+    project.copy_project(tmp_path / ODD)
+    project.set_params(tmp_path / ODD, {"data.source": "sample"})
     assert ran(repro(tmp_path / ODD, "encode")) == ["ingest", "clean", "encode"]
     assert repro(tmp_path / ODD, "encode").endswith("Data and pipelines are up to date.\n")
 

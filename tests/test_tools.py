@@ -9,12 +9,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from stages.base.files import read_yaml, write_json, write_yaml
 from stages.cli import InputError
-from stages.common.files import read_yaml, write_json, write_yaml
 from stages.report.inputs import FULL_RUN
-from tests.imports import ROOT
-from tools import demo, plan, times, verify
-from tools.demo import git, set_params
+from tests.project import ROOT, git, set_params
+from tools import plan, times, verify
 
 
 def written(folder) -> dict[str, float]:
@@ -37,7 +36,7 @@ def test_the_plan_names_what_follows_from_a_change_and_its_time(scratch, monkeyp
 
 def test_a_pipeline_that_dvc_cannot_read_is_one_error(project):
     folder = project / "copy"
-    demo.copy_project(folder)
+    project.copy_project(folder)
     (folder / "dvc.yaml").write_text("stages: 3\n")
     command = [sys.executable, "-m", "tools.plan"]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -15,16 +15,18 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util.tensor_util import make_ndarray
 
 from stages import cv_lenet, evaluate_lenet, params
-from stages.common import board, evaluation, files, lenet, training
-from stages.common.keras_setup import keras, seed_everything
-from stages.common.raw_lenet import AUGMENTATION, on_encoded_images, without_augmentation
-from stages.common.saving import load_model
-from stages.common.training import Batches
+from stages.base import files
+from stages.networks import lenet
+from stages.networks.raw_lenet import AUGMENTATION, on_encoded_images, without_augmentation
 from stages.params import LenetRecipe
+from stages.results import evaluation
+from stages.training import board, fitting
+from stages.training.fitting import Batches
+from stages.training.keras_setup import keras, seed_everything
+from stages.training.saving import load_model
 from tests.helpers import contents, message_of
-from tests.imports import ROOT
 from tests.killing import killed
-from tools.demo import set_params
+from tests.project import ROOT, set_params
 
 TUNED = {"units": 16, "learning_rate": 0.01}
 PLAIN = {"units": "tuned", "learning_rate": "tuned", "epochs": 3, "batch_size": 16}
@@ -70,11 +72,11 @@ def fit(recipe: LenetRecipe, x: np.ndarray, y: np.ndarray, validation_y: np.ndar
     chosen = recipe.model_dump()
     model = lenet.build(recipe.units, **{name: chosen[name] for name in BUILD})
     rows, validation_rows = np.split(np.arange(len(x)), [len(x) - 50])
-    training.compile_classifier(model, recipe, len(rows))
-    history = training.fit(
+    fitting.compile_classifier(model, recipe, len(rows))
+    history = fitting.fit(
         model,
         Batches([x], y, rows, recipe.batch_size, seed=0),
-        Batches([x], validation_y, validation_rows, training.VALIDATION_BATCH),
+        Batches([x], validation_y, validation_rows, fitting.VALIDATION_BATCH),
         epochs=recipe.epochs,
         name="test",
         work=Path("work"),
@@ -138,7 +140,7 @@ class TestCompile:
         required = {"units", "learning_rate", "epochs", "batch_size"}
         assert set(study.model_dump(exclude_none=True)) == required
         model = lenet.build(16)
-        training.compile_classifier(model, cv_lenet.resolved(study, TUNED), 48_000)
+        fitting.compile_classifier(model, cv_lenet.resolved(study, TUNED), 48_000)
         assert type(model.optimizer) is keras.optimizers.Adam
         defaults = keras.optimizers.Adam(0.01, name=model.optimizer.name)
         assert model.optimizer.get_config() == defaults.get_config()
@@ -148,7 +150,7 @@ class TestCompile:
     def test_options_reach_optimizer_and_loss(self):
         model = lenet.build(16)
         chosen = recipe(weight_decay=0.02, label_smoothing=0.1, ema_momentum=0.9)
-        training.compile_classifier(model, chosen, 100)
+        fitting.compile_classifier(model, chosen, 100)
         found = model.optimizer.get_config()
         assert (found["weight_decay"], found["use_ema"], found["ema_momentum"]) == (0.02, True, 0.9)
         assert model.loss.label_smoothing == 0.1
@@ -161,7 +163,7 @@ class TestCompile:
         """100 images in batches of 32 are 4 steps an epoch, the last one smaller."""
         model = lenet.build(16)
         options = {"schedule": "cosine", "epochs": 5, "batch_size": 32}
-        training.compile_classifier(model, recipe(**options, warmup_epochs=warmup_epochs), 100)
+        fitting.compile_classifier(model, recipe(**options, warmup_epochs=warmup_epochs), 100)
         for step, rate in rates.items():
             model.optimizer.iterations.assign(step)
             assert float(model.optimizer.learning_rate) == pytest.approx(rate, abs=1e-7)
@@ -222,7 +224,7 @@ class TestFit:
     def test_it_learns_and_tells_of_every_epoch(self, capsys):
         x, y = separable(200, seed=0)
         model, history = fit(recipe(units=32, epochs=6, batch_size=32), x, y, y)
-        assert list(history.columns) == ["epoch", *training.CURVES]
+        assert list(history.columns) == ["epoch", *fitting.CURVES]
         assert list(history["epoch"]) == [1, 2, 3, 4, 5, 6]
         last = history.iloc[-1]
         assert last["val_accuracy"] > 0.9
@@ -260,7 +262,7 @@ class TestFit:
         x, y = separable(170, seed=0)
         found = []
         for steps in (1, 5):
-            monkeypatch.setattr(training, "STEPS_AT_A_TIME", steps)
+            monkeypatch.setattr(fitting, "STEPS_AT_A_TIME", steps)
             shutil.rmtree("work", ignore_errors=True)
             model, history = fit(recipe(**EVERY_OPTION), x, y, y)
             assert model.steps_per_execution == steps
@@ -377,7 +379,7 @@ class TestOneFold:
         names = ["best.weights.h5", "history.csv", "model.keras", "training.json", "validation.npz"]
         assert sorted(path.name for path in folder.iterdir()) == names
         history = pd.read_csv(folder / "history.csv")
-        assert list(history.columns) == ["epoch", *training.CURVES]
+        assert list(history.columns) == ["epoch", *fitting.CURVES]
         assert list(history["epoch"]) == [1, 2, 3]
         model = load_model(folder / "model.keras")
         assert files.read_json(folder / "training.json") == {
@@ -507,12 +509,12 @@ def test_a_fold_that_is_not_there_is_named(tmp_path):
 
 class TestProgress:
     def last_two(self, epochs: int, steps: int) -> None:
-        progress = training.Progress(epochs)
+        progress = fitting.Progress(epochs)
         progress.set_params({"steps": steps})
         for epoch in range(epochs - 2, epochs):
             progress.on_epoch_begin(epoch)
             # Keras tells of every so many batches, and in the end of one that is not there.
-            told_of = training.STEPS_AT_A_TIME
+            told_of = fitting.STEPS_AT_A_TIME
             for batch in range(told_of - 1, steps + told_of - 1, told_of):
                 progress.on_train_batch_end(batch)
             numbers = {"accuracy": 0.5, "loss": 1.5, "val_accuracy": epoch / 1000, "val_loss": 2.5}

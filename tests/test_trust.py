@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from tests.helpers import message_of
-from tests.imports import ROOT
+from tests.project import ROOT
 from tools import trust
 
 TESTS = """

@@ -8,9 +8,8 @@ import pytest
 import yaml
 
 from stages import params, tune
-from stages.common.files import read_json, read_yaml
-from tests.imports import ROOT
-from tools.demo import set_params
+from stages.base.files import read_json, read_yaml
+from tests.project import ROOT, set_params
 
 import keras_tuner  # isort: skip  # imports Keras, which keras_setup must do first
 

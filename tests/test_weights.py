@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from stages import weights
-from stages.common import backbone
-from stages.common.download import OutsideFile
-from stages.common.keras_setup import keras
+from stages.networks import backbone
 from stages.params import FeaturesRecipe
+from stages.sources.download import OutsideFile
+from stages.training.keras_setup import keras
 from tests.helpers import message_of
-from tools.demo import set_params
+from tests.project import set_params
 
 SHALLOW = "block1_pool"  # two convolutions of VGG16, 38,720 values
 SHAPES = {

@@ -17,8 +17,8 @@ from dvc.repo import Repo
 from dvc.stage import Stage
 
 from stages import params
-from tests.imports import ROOT, SCRIPTS, imported_modules
-from tools.demo import copy_project, set_params
+from tests.imports import SCRIPTS, imported_modules
+from tests.project import ROOT, copy_project, set_params
 
 FILE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 # A stage that DVC makes one item each of has its body under `do`.
@@ -360,7 +360,7 @@ def test_a_second_recipe_is_an_edit_of_the_params_alone(edited):
 
 
 def test_an_edit_of_the_evaluation_trains_nothing(edited):
-    with (edited / "stages/common/evaluation.py").open("a") as file:
+    with (edited / "stages/results/evaluation.py").open("a") as file:
         file.write("# another metric\n")
     trained = {f"evaluate_lenet@{r}-{f}" for r in PARAMS["lenet"] for f in FOLDS}
     trained |= {f"evaluate_{name}@{recipe}" for name, recipe in HEADS}

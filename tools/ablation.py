@@ -17,8 +17,8 @@ import pandas as pd
 from dvc.repo import Repo
 from dvc.scm import RevError
 
+from stages.base.files import read_yaml
 from stages.cli import InputError
-from stages.common.files import read_yaml
 from tools.demo import ROOT
 
 PLAN = ROOT / "tools" / "ablation.yaml"

@@ -14,8 +14,8 @@ import networkx
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
+from stages.base.files import read_yaml
 from stages.cli import InputError
-from stages.common.files import read_yaml
 from tools import times
 
 

@@ -28,14 +28,14 @@ from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from stages import params
+from stages.base.classes import class_names
+from stages.base.files import atomic_file, read_json
+from stages.base.images import CLASSES, SIDE
 from stages.cli import InputError
-from stages.common.classes import class_names
-from stages.common.files import atomic_file, read_json
-from stages.common.images import CLASSES, SIDE
 from stages.params import BACKBONE_OF, Params
 
 if TYPE_CHECKING:
-    from stages.common.keras_setup import keras
+    from stages.training.keras_setup import keras
 
 MODELS = Path("models/exported")
 CALIBRATION = "calibration.json"
@@ -322,7 +322,7 @@ def load_model(path: Path) -> "keras.Model":
         InputError: it is another one, or none.
     """
     # Keras takes many seconds to import, which nobody should wait for to hear of a wrong name.
-    from stages.common.keras_setup import keras
+    from stages.training.keras_setup import keras
 
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -393,7 +393,7 @@ def predict(models: list[Path], images: np.ndarray, temperature: float = 1.0) ->
 def _by_one(path: Path, images: np.ndarray, temperature: float) -> np.ndarray:
     model = load_model(path)
     # It imports much that Keras does too, and nothing else here needs.
-    from stages.common.evaluation import Predictions
+    from stages.results.evaluation import Predictions
 
     starts = range(0, len(images), BATCH)
     try:

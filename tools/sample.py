@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pooch
 
+from stages.base.files import atomic_file
+from stages.base.images import CLASSES, SPLITS, ImageSet
 from stages.cli import run
-from stages.common.files import atomic_file
-from stages.common.images import CLASSES, SPLITS, ImageSet
 from stages.sources import csv_images, fashion_mnist, sample
 
 SEED = 0

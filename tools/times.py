@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from stages.base.files import atomic_file, read_yaml
 from stages.cli import TIMES
-from stages.common.files import atomic_file, read_yaml
 from stages.report.inputs import FULL_RUN
 
 

@@ -16,8 +16,8 @@ from xml.etree import ElementTree  # nosec B405
 
 import pytest
 
+from stages.base.files import read_json, write_json
 from stages.cli import InputError
-from stages.common.files import read_json, write_json
 from tools.demo import ROOT
 
 PAGE = ROOT / "docs" / "trust.md"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from dvc.repo import Repo
 
+from stages.base.files import read_json, read_yaml
 from stages.cli import InputError
-from stages.common.files import read_json, read_yaml
 from tools import demo
 
 FOLDER = demo.ROOT / ".work" / "verify"

@@ -18,15 +18,15 @@ from markupsafe import Markup
 from PIL import Image
 
 from stages import params
+from stages.base.classes import class_names
+from stages.base.files import atomic_file, atomic_folder, read_json, read_yaml
 from stages.cli import run
-from stages.common import runs, study
-from stages.common.classes import class_names
-from stages.common.files import atomic_file, atomic_folder, read_json, read_yaml
-from stages.common.runs import Model
 from stages.params import Params
 from stages.report import cards, charts, errors, formats, inputs, story, tables
 from stages.report.formats import Table, called
 from stages.report.inputs import compared, need, read_table
+from stages.results import runs, study
+from stages.results.runs import Model
 
 PAGE = Path("plots/report.html")
 CARDS = Path("models/cards")

@@ -5,13 +5,13 @@ from pathlib import Path
 import jinja2
 import yaml
 
-from stages.common import study
-from stages.common.classes import class_names
-from stages.common.runs import Model
+from stages.base.classes import class_names
 from stages.params import Params
 from stages.report import story, tables
 from stages.report.formats import called
 from stages.report.inputs import compared
+from stages.results import study
+from stages.results.runs import Model
 
 DATA = {
     "fashion_mnist": "Fashion-MNIST",

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from stages.common.images import SIDE
-from stages.common.runs import Classifier
+from stages.base.images import SIDE
 from stages.report.formats import counted
 from stages.report.inputs import need
+from stages.results.runs import Classifier
 
 
 class Confusion(NamedTuple):

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from stages.common import study
-from stages.common.runs import Model
 from stages.params import FeaturesRecipe, Params
 from stages.report import formats
 from stages.report.formats import called, difference, listed, percent, points
+from stages.results import study
+from stages.results.runs import Model
 
 STUDY = "study"  # the recipe with the study's settings
 MEAN = "mean of the folds, test"

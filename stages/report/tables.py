@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.common import study
-from stages.common.runs import Model
 from stages.params import Params
 from stages.report import formats, story
 from stages.report.formats import PERCENT, Table, called, counted, interval, listed, loss, percent
+from stages.results import study
+from stages.results.runs import Model
 
 CLEANED = {
     "missing values": "nulls",

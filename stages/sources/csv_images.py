@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from stages.base.images import CLASSES, SIDE, ImageSet
 from stages.cli import InputError
-from stages.common.images import CLASSES, SIDE, ImageSet
 
 COLUMNS = ["label", *(f"pixel{number}" for number in range(1, SIDE * SIDE + 1))]
 ROWS_AT_A_TIME = 4_000  # as whole numbers of eight bytes each

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from stages.common import download
-from stages.common.images import SIDE, ImageSet
-from stages.sources import idx
+from stages.base.images import SIDE, ImageSet
+from stages.sources import download, idx
 
 # The first home is Keras's copy. The second is the makers' own bucket: the README of
 # zalandoresearch/fashion-mnist, where the MD5 sums of the same four files stand, links its website,

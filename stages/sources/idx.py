@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.base.images import CLASSES, SIDE, ImageSet
 from stages.cli import InputError
-from stages.common import download
-from stages.common.images import CLASSES, SIDE, ImageSet
 from stages.params import IdxFile, IdxFiles
+from stages.sources import download
 
 UNSIGNED_BYTES = 0x08
 GZIP = b"\x1f\x8b"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.base.images import ImageSet
 from stages.cli import InputError
-from stages.common import download
-from stages.common.images import ImageSet
+from stages.sources import download
 
 PATH = Path("data/sample/fashion_mnist.npz")
 SUM = "sha256:61f1a8fe9261704db8baf04998212b0367fe6a5013e56d8a0ce25bfc2ad53f23"

@@ -1,6 +1,6 @@
 """Import Keras through this module: it prepares the machine's settings before Keras loads.
 
-    from stages.common.keras_setup import keras
+    from stages.training.keras_setup import keras
 
 Environment variables decide which backend, device and threads do the work (KERAS_BACKEND,
 CUDA_VISIBLE_DEVICES, TF_NUM_INTRAOP_THREADS, ...), with defaults for a CPU; no param does.

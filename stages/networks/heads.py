@@ -8,13 +8,14 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from stages import params
+from stages.base.files import atomic_folder, load_array
+from stages.base.images import CLASSES
 from stages.cli import InputError
-from stages.common import backbone, resume, training, views
-from stages.common.files import atomic_folder, load_array
-from stages.common.images import CLASSES
-from stages.common.keras_setup import keras, seed_everything
-from stages.common.saving import save_model, without_optimizer
+from stages.networks import backbone, views
 from stages.params import HeadRecipe
+from stages.training import fitting, resume
+from stages.training.keras_setup import keras, seed_everything
+from stages.training.saving import save_model, without_optimizer
 
 LABELS = Path("data/encoded/train/labels.npy")
 ROWS_AT_A_TIME = 4_000
@@ -102,7 +103,7 @@ def with_backbone(
 def train_head(name: str, recipe_name: str) -> str:
     """Train the head `name` on cached features, and write the folder `models/NAME/RECIPE_NAME/`.
 
-    `stages/common/training.py` says what is in it. The last `validation_split` of the training
+    `stages/training/fitting.py` says what is in it. The last `validation_split` of the training
     images validate it.
 
     Args:
@@ -135,11 +136,11 @@ def train_head(name: str, recipe_name: str) -> str:
     keras.config.set_dtype_policy(recipe.precision or "float32")
     seed_everything(settings.seed)
     head = build_head(arrays[0].shape[1:], recipe, name, statistics)
-    training.compile_classifier(head, recipe, training_images, jit_compile=fuses(recipe))
-    history = training.fit(
+    fitting.compile_classifier(head, recipe, training_images, jit_compile=fuses(recipe))
+    history = fitting.fit(
         head,
-        training.Batches(arrays, y, training_rows, recipe.batch_size, settings.seed),
-        training.Batches(arrays, y, validation_rows, training.VALIDATION_BATCH),
+        fitting.Batches(arrays, y, training_rows, recipe.batch_size, settings.seed),
+        fitting.Batches(arrays, y, validation_rows, fitting.VALIDATION_BATCH),
         epochs=recipe.epochs,
         name=stage,
         work=work,
@@ -151,7 +152,7 @@ def train_head(name: str, recipe_name: str) -> str:
     extractor = backbone.feature_extractor(layer, features, pretrained)
     with atomic_folder(Path("models") / name / recipe_name) as folder:
         save_model(with_backbone(extractor, network, features.mirrored), folder / "model.keras")
-        summary = training.save(
+        summary = fitting.save(
             folder,
             network=network,
             best=best,

@@ -3,11 +3,11 @@
 from functools import partial
 from pathlib import Path
 
+from stages.base.files import load_arrays
+from stages.base.images import SIDE
 from stages.cli import InputError
-from stages.common.files import load_arrays
-from stages.common.images import SIDE
-from stages.common.keras_setup import keras
 from stages.params import FeaturesRecipe
+from stages.training.keras_setup import keras
 
 APPLICATIONS = {
     "resnet50": (keras.applications.ResNet50, keras.applications.resnet50.preprocess_input),

@@ -1,7 +1,7 @@
 """The study's LeNet-5: two convolutions, two poolings, three dense layers."""
 
-from stages.common.images import CLASSES, SIDE
-from stages.common.keras_setup import keras
+from stages.base.images import CLASSES, SIDE
+from stages.training.keras_setup import keras
 
 
 def build(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stages.common.keras_setup import keras
+from stages.training.keras_setup import keras
 
 FOLDER = Path(".work/tensorboard")
 

@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from stages.common import board
-from stages.common.files import atomic_file, write_json
-from stages.common.keras_setup import keras, use_deterministic_operations
+from stages.base.files import atomic_file, write_json
 from stages.params import TrainingRecipe
+from stages.training import board
+from stages.training.keras_setup import keras, use_deterministic_operations
 
 CURVES = ["accuracy", "val_accuracy", "loss", "val_loss"]
 SHOWN = ["loss", "accuracy", "val_loss", "val_accuracy"]

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 from stages.cli import InputError
-from stages.common.keras_setup import keras
+from stages.training.keras_setup import keras
 
 
 def without_optimizer(model: keras.Sequential) -> keras.Sequential:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.common.files import load_array
+from stages.base.files import load_array
 
 FOLDER = Path("data/features")
 NAMES = ("features", "mirrored")

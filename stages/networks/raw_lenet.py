@@ -1,8 +1,8 @@
 """LeNet-5 as it is saved: behind its own scaling, without what only training does."""
 
-from stages.common.images import SIDE
-from stages.common.keras_setup import keras
-from stages.common.saving import without_optimizer
+from stages.base.images import SIDE
+from stages.training.keras_setup import keras
+from stages.training.saving import without_optimizer
 
 AUGMENTATION = {"flip", "shift", "erasing"}
 

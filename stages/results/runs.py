@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
-from stages.common import evaluation
-from stages.common.evaluation import Predictions, Run
 from stages.params import Params
+from stages.results import evaluation
+from stages.results.evaluation import Predictions, Run
 
 TITLES = {"lenet": "LeNet-5", "resnet": "ResNet50, frozen", "vgg": "VGG16, frozen"}
 

@@ -20,8 +20,8 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import accuracy_score, log_loss
 
+from stages.base.files import atomic_folder, load_arrays, read_json, readable, write_json
 from stages.cli import InputError
-from stages.common.files import atomic_folder, load_arrays, read_json, readable, write_json
 
 METRICS = Path("metrics")
 CLASSES = range(10)

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-from stages.common.files import atomic_file
+from stages.base.files import atomic_file
 
 # Seaborn's "colorblind" palette after Okabe and Ito: told apart by readers of every colour vision.
 TRAINING_COLOR, VALIDATION_COLOR, *_ = sns.color_palette("colorblind")

@@ -1,0 +1,1 @@
+"""What every room and stage uses: files that appear whole, and labelled images."""

@@ -1,1 +1,0 @@
-"""What several stages share. Nothing in here knows of DVC or of a stage."""

@@ -1,0 +1,1 @@
+"""What trained networks give on the test set, compared and drawn."""

@@ -1,0 +1,1 @@
+"""How a Keras classifier is trained: the same bytes, interrupted or not."""
