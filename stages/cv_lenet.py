@@ -1,6 +1,6 @@
 """Train LeNet-5 on one fold of the training set, from scratch.
 
-Reads `data/encoded/train/` and, for what a recipe calls `tuned`, `metrics/hyperparameters.yaml`.
+Reads `data/encoded/train/` and, for a recipe with `tuned` values, `metrics/hyperparameters.yaml`.
 Writes for RECIPE and FOLD `models/lenet/RECIPE-FOLD/`; `stages/training/fitting.py` says what is in
 it.
 """
@@ -8,28 +8,20 @@ it.
 import shutil
 from pathlib import Path
 
-import numpy as np
-from sklearn.model_selection import KFold
-
 from stages import params
-from stages.base.files import atomic_folder, load_array, read_yaml
+from stages.base.files import atomic_folder, load_array, read_json, read_yaml
 from stages.cli import InputError, run
 from stages.networks import lenet
 from stages.networks.raw_lenet import on_encoded_images, on_raw_images, without_augmentation
 from stages.params import LenetRecipe
 from stages.training import fitting, resume
+from stages.training.batches import Batches, fold_rows, predict
 from stages.training.keras_setup import keras, seed_everything
 from stages.training.saving import save_model, without_optimizer
 
 INPUT = Path("data/encoded/train")
 HYPERPARAMETERS = Path("metrics/hyperparameters.yaml")
 OUTPUT = Path("models/lenet")
-
-
-def split(rows: int, folds: int, fold: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the training and of the validation images of one fold, which counts from 1."""
-    splits = KFold(folds, shuffle=True, random_state=seed).split(np.empty(rows))
-    return list(splits)[fold - 1]
 
 
 def resolved(recipe: LenetRecipe, tuned: dict[str, float]) -> LenetRecipe:
@@ -39,9 +31,9 @@ def resolved(recipe: LenetRecipe, tuned: dict[str, float]) -> LenetRecipe:
 
 
 def seed_of(recipe: LenetRecipe, fold: int, default: int) -> int:
-    """What the weights, shuffling, dropout and augmentation of one fold's training are drawn by.
+    """The seed of one fold's initial weights, shuffling, dropout and augmentation.
 
-    Networks that start from other weights err on other images, so their mean gains more
+    With `seed_by_fold` each fold has its own, which makes the mean of the folds better
     (Lakshminarayanan et al. 2017, Simple and Scalable Predictive Uncertainty Estimation).
     """
     seed = default if recipe.seed is None else recipe.seed
@@ -57,9 +49,8 @@ def main(recipe: str, fold: int) -> None:
     chosen = resolved(chosen, read_yaml(HYPERPARAMETERS))
     paths = INPUT / "images.npy", INPUT / "labels.npy"
     x, y = map(load_array, paths)
-    if folds > len(x):
-        raise InputError(f"cv.folds has {folds} folds for {len(x)} training images; take fewer")
-    training_rows, validation_rows = split(len(x), folds, fold, settings.seed)
+    classes = tuple(read_json(INPUT / "classes.json"))
+    training_rows, validation_rows = fold_rows(len(x), folds, fold, settings.seed)
     seed = seed_of(chosen, fold, settings.seed)
 
     name = f"cv_lenet@{recipe}-{fold}"
@@ -69,6 +60,7 @@ def main(recipe: str, fold: int) -> None:
     seed_everything(seed)
     model = lenet.build(
         chosen.units,
+        len(classes),
         batch_normalization=chosen.batch_normalization,
         dropout=chosen.dropout,
         flip=chosen.flip,
@@ -78,8 +70,8 @@ def main(recipe: str, fold: int) -> None:
     fitting.compile_classifier(model, chosen, len(training_rows))
     history = fitting.fit(
         model,
-        fitting.Batches([x], y, training_rows, chosen.batch_size, seed),
-        fitting.Batches([x], y, validation_rows, fitting.VALIDATION_BATCH),
+        Batches([x], y, training_rows, chosen.batch_size, seed),
+        Batches([x], y, validation_rows),
         epochs=chosen.epochs,
         name=name,
         work=work,
@@ -97,9 +89,10 @@ def main(recipe: str, fold: int) -> None:
             best=without_augmentation(best),
             history=history,
             recipe=chosen,
-            training_images=len(training_rows),
+            classes=classes,
+            training_rows=training_rows,
             validation_rows=validation_rows,
-            probabilities=on_encoded_images(whole).predict(x[validation_rows], verbose=0),
+            probabilities=predict(on_encoded_images(whole), x, validation_rows),
             labels=y[validation_rows],
         )
     shutil.rmtree(work)

@@ -1,4 +1,4 @@
-"""Run every image through a frozen backbone, once.
+"""Compute the features of every image with a frozen backbone, once.
 
 Reads `data/clean/` and the backbone's tensors in `models/pretrained/`. Writes for NAME, a key of
 the params section `features`, `data/features/NAME/train/` and `data/features/NAME/test/`, an output
@@ -6,8 +6,8 @@ each, so that no training depends on the test set. In each: `features.npy` (n, h
 if pooled or of several layers, and `mirrored.npy`, those of the mirror images, if the recipe asks
 for them. They are float32, or float16 if they were computed in a lower precision.
 
-The images go through in chunks, so memory stays the same as they grow in number; a chunk that is
-done is kept in `.work/features/`, and a run that was interrupted goes on after it.
+It works in chunks, so memory does not grow with the number of images. A finished chunk is kept in
+`.work/features/`, and a run that was interrupted goes on after it.
 """
 
 import shutil
@@ -46,20 +46,23 @@ def compute(extractor: keras.Model, raw: np.ndarray, folder: Path, name: str) ->
         for start, path in zip(starts, chunks, strict=True):
             if not path.exists():
                 images_of_chunk = raw[start : start + CHUNK]
-                found = by_batches(extractor, images_of_chunk)
+                features = by_batches(extractor, images_of_chunk)
                 with atomic_file(path) as unfinished:
-                    np.save(unfinished, found)
+                    np.save(unfinished, features)
                 bar.update(len(images_of_chunk))
     return chunks
 
 
 def by_batches(extractor: keras.Model, raw: np.ndarray) -> np.ndarray:
-    """The features of `raw`, without tf.data.
+    """The features of `raw`, float32.
 
-    In `predict` its end waits for a thread that sleeps for seconds, as in `fitting.Batches`.
+    Not by `model.predict`, whose end waits for tf.data as `stages/training/batches.py` says.
     """
-    starts = range(0, len(raw), BATCH)
-    return np.concatenate([extractor.predict_on_batch(raw[at : at + BATCH]) for at in starts])
+    # PyTorch takes no array that is stored backwards, as the mirror images are.
+    batches = (
+        np.ascontiguousarray(raw[start : start + BATCH]) for start in range(0, len(raw), BATCH)
+    )
+    return np.concatenate([extractor.predict_on_batch(batch) for batch in batches])
 
 
 def join(chunks: list[Path], rows: int, path: Path, dtype: str) -> tuple[int, ...]:

@@ -1,11 +1,12 @@
 """The study's LeNet-5: two convolutions, two poolings, three dense layers."""
 
-from stages.base.images import CLASSES, SIDE
+from stages.base.images import SIDE
 from stages.training.keras_setup import keras
 
 
 def build(
     units: int,
+    classes: int,
     *,
     batch_normalization: bool | None = None,
     dropout: float | None = None,
@@ -17,16 +18,18 @@ def build(
 
     Args:
         units: width of the first dense layer.
-        batch_normalization: after each convolution, before its ReLU (Ioffe and Szegedy 2015).
+        classes: number of classes.
+        batch_normalization: after each pooling, before the ReLU (Ioffe and Szegedy 2015). After the
+            pooling it has a quarter of the values to normalise.
         dropout: share of the inputs of each hidden dense layer that training sets to 0.
         flip: training mirrors every second image, left to right.
-        shift: training moves each image by up to so many pixels each way, over a black ground.
-        erasing: share of the training images in which a rectangle is blackened, of 2 to 33 % of the
-            area (Zhong et al. 2020, Random Erasing Data Augmentation).
+        shift: training shifts each image by up to so many pixels each way; the rest is black.
+        erasing: share of the training images in which a rectangle of 2 to 33 % of the area is set
+            to black (Zhong et al. 2020, Random Erasing Data Augmentation).
 
     Returns:
-        A model from float (n, 28, 28, 1) in 0-1 to probabilities (n, 10). What only training does,
-        Keras leaves out everywhere else.
+        A model from float (n, 28, 28, 1) in 0-1 to probabilities (n, classes). Keras applies the
+        augmentation and the dropout in training only.
     """
     layers = keras.layers
     stack = [keras.Input((SIDE, SIDE, 1), name="image")]
@@ -36,27 +39,31 @@ def build(
         share = shift / SIDE
         stack.append(layers.RandomTranslation(share, share, fill_mode="constant", name="shift"))
     if erasing:
-        # A single number would be the most of a share that is drawn anew for every image.
+        # A single number would be the upper bound of a share drawn anew for every image.
         factor = (erasing, erasing)
         stack.append(
             layers.RandomErasing(factor, fill_value=0.0, value_range=(0, 1), name="erasing")
         )
     for number, (filters, padding) in enumerate(((32, "same"), (48, "valid")), start=1):
         convolution = {"filters": filters, "kernel_size": 5, "padding": padding}
+        pooling = layers.MaxPooling2D(2, strides=2, name=f"pool_{number}")
         if batch_normalization:
             stack += [
                 layers.Conv2D(**convolution, use_bias=False, name=f"conv_{number}"),
+                pooling,
                 layers.BatchNormalization(name=f"normalization_{number}"),
                 layers.ReLU(name=f"relu_{number}"),
             ]
         else:
-            stack.append(layers.Conv2D(**convolution, activation="relu", name=f"conv_{number}"))
-        stack.append(layers.MaxPooling2D(2, strides=2, name=f"pool_{number}"))
+            stack += [
+                layers.Conv2D(**convolution, activation="relu", name=f"conv_{number}"),
+                pooling,
+            ]
     stack.append(layers.Flatten(name="flatten"))
     for number, width in enumerate((units, 84), start=1):
         if dropout:
             stack.append(layers.Dropout(dropout, name=f"dropout_{number}"))
         stack.append(layers.Dense(width, activation="relu", name=f"dense_{number}"))
-    # Probabilities in full precision, whatever the layers before them compute in.
-    stack.append(layers.Dense(CLASSES, activation="softmax", dtype="float32", name="probabilities"))
+    # Probabilities in full precision, whatever the precision of the layers before them.
+    stack.append(layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities"))
     return keras.Sequential(stack, name="lenet")

@@ -1,4 +1,4 @@
-"""LeNet-5 as it is saved: behind its own scaling, without what only training does."""
+"""LeNet-5 as it is saved: with its own scaling, without the layers that only training needs."""
 
 from stages.base.images import SIDE
 from stages.training.keras_setup import keras
@@ -8,7 +8,7 @@ AUGMENTATION = {"flip", "shift", "erasing"}
 
 
 def without_augmentation(model: keras.Sequential) -> keras.Sequential:
-    """A copy of `model` without optimizer, and without the layers that only training needs."""
+    """A copy of `model` without optimizer and without augmentation layers."""
     kept = [layer for layer in model.layers if layer.name not in AUGMENTATION]
     return without_optimizer(
         keras.Sequential([keras.Input((SIDE, SIDE, 1), name="image"), *kept], name=model.name)
@@ -18,14 +18,14 @@ def without_augmentation(model: keras.Sequential) -> keras.Sequential:
 def on_raw_images(
     network: keras.Sequential, mirrored: bool | None = None, shifted: int | None = None
 ) -> keras.Model:
-    """`network` for images as they are, (n, 28, 28), 0-255.
+    """`network` for raw images (n, 28, 28), 0-255.
 
-    With either option it answers with the mean of the probabilities of several views of each image.
+    With either option its output is the mean of the probabilities of several views of each image.
 
     Args:
-        mirrored: each view's mirror image beside it.
-        shifted: the image where it is, and moved by so many pixels up, down, left and right over a
-            black ground.
+        mirrored: add the mirror image of each view.
+        shifted: add the image shifted by so many pixels up, down, left and right; the rest is
+            black.
     """
     layers = keras.layers
     raw = keras.Input((SIDE, SIDE), name="raw_image")
@@ -42,7 +42,7 @@ def on_raw_images(
         ):
             views.append(layers.Cropping2D(tuple(cut), dtype="float32", name=name)(wide))
     if mirrored:
-        views += [view[:, :, ::-1] for view in views]
+        views += [keras.ops.flip(view, axis=2) for view in views]
     probabilities = [network(view) for view in views]
     if len(views) == 1:
         return keras.Model(raw, probabilities[0], name=f"{network.name}_on_raw_images")
@@ -51,5 +51,5 @@ def on_raw_images(
 
 
 def on_encoded_images(model: keras.Model) -> keras.Model:
-    """What `on_raw_images` made, from where its images are float (n, 28, 28, 1) in 0-1."""
+    """A model of `on_raw_images`, from its images as float (n, 28, 28, 1) in 0-1 on."""
     return keras.Model(model.get_layer("to_unit_range").output, model.output)

@@ -1,4 +1,4 @@
-"""The cached features of a frozen backbone: an image's and, if asked for, its mirror image's."""
+"""The cached features of a frozen backbone: of images and of their mirror images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.base.files import load_array
+from stages.training.batches import predict
 
 FOLDER = Path("data/features")
 NAMES = ("features", "mirrored")
@@ -18,19 +19,16 @@ def paths(features: str, split: str) -> list[Path]:
 
 
 def load(features: str, split: str) -> list[np.ndarray]:
-    """Memory-map them, (n, h, w, c) or (n, d) each.
-
-    Raises:
-        InputError: they are not there.
-    """
+    """Memory-map them, (n, h, w, c) or (n, d) each."""
     return [load_array(path) for path in paths(features, split)]
 
 
 def mean_prediction(
-    head, views: Sequence[np.ndarray], rows: np.ndarray | slice = slice(None)
+    head, views: Sequence[np.ndarray], rows: np.ndarray | None = None
 ) -> np.ndarray:
-    """The mean over the views of the probabilities that the Keras model `head` gives, (n, 10)."""
-    found = [
-        head.predict(view[rows].astype(np.float32), batch_size=256, verbose=0) for view in views
-    ]
-    return np.mean(found, axis=0)
+    """The mean over the views of the probabilities of the Keras model `head`, (n, classes).
+
+    Args:
+        rows: of the views; None for all of them.
+    """
+    return np.mean([predict(head, view, rows) for view in views], axis=0)

@@ -2,64 +2,50 @@
 
     from stages.training.keras_setup import keras
 
-Environment variables decide which backend, device and threads do the work (KERAS_BACKEND,
-CUDA_VISIBLE_DEVICES, TF_NUM_INTRAOP_THREADS, ...), with defaults for a CPU; no param does.
-TF_CPP_MIN_LOG_LEVEL=0 brings TensorFlow's own messages back.
+The environment chooses the backend, the device and the threads (KERAS_BACKEND,
+CUDA_VISIBLE_DEVICES, TF_NUM_INTRAOP_THREADS, ...). Nothing else of it, and no `keras.json`, changes
+a result. TF_CPP_MIN_LOG_LEVEL=0 shows TensorFlow's messages.
 """
 
-import faulthandler
 import importlib.util
 import logging
 import os
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
-QUIET = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+BACKENDS = ("tensorflow", "jax", "torch")
+# Each of these changes results without a trace in the params.
+IGNORED = (
+    "KERAS_MAX_EPOCHS",
+    "KERAS_MAX_STEPS_PER_EPOCH",
+    "KERAS_NNX_ENABLED",
+    "TF_XLA_FLAGS",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "TF_SET_ONEDNN_FPMATH_MODE",
+    "KERASTUNER_TUNER_ID",
+    "KERASTUNER_ORACLE_IP",
+    "JAX_ENABLE_X64",
+    "JAX_DEFAULT_MATMUL_PRECISION",
+)
 
-backend = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
-if importlib.util.find_spec(backend) is None:
+backend = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+if backend not in BACKENDS or importlib.util.find_spec(backend) is None:
     sys.exit(
-        f"error: KERAS_BACKEND is {backend!r}, and no such package is installed; install it, or "
-        "unset KERAS_BACKEND for TensorFlow"
+        f"error: KERAS_BACKEND is {backend!r}; it must be one of {', '.join(BACKENDS)}, and "
+        "installed. Unset it for TensorFlow"
     )
+for name in IGNORED:
+    os.environ.pop(name, None)
+# Keras reads `keras.json` there, and writes one with its defaults.
+os.environ["KERAS_HOME"] = str(Path(".work/keras").absolute())
 # On a CPU without AVX-512 TensorFlow leaves oneDNN off; it reads this when it is imported.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras  # noqa: E402
 
-@contextmanager
-def _without_native_messages() -> Iterator[None]:
-    """Hold back what native code writes to standard error, unless the block fails.
-
-    While it is being loaded, TensorFlow writes notices that no log level suppresses. If native code
-    ends the process (on a processor that lacks its instructions, say), Python says so all the same.
-    """
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    faulthandler.enable(terminal)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(terminal, held.read())
-            raise
-        finally:
-            os.dup2(terminal, 2)
-            faulthandler.disable()
-            os.close(terminal)
-
-
-if QUIET:
-    with _without_native_messages():
-        import keras
-    # Keras Tuner builds a model for each trial, and TensorFlow warns that it compiles each anew.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-else:
-    import keras
+# Keras Tuner builds a model for each trial, and TensorFlow warns that it compiles each anew.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def seed_everything(seed: int) -> None:
@@ -70,14 +56,14 @@ def seed_everything(seed: int) -> None:
 def use_deterministic_operations() -> None:
     """From here on, the same inputs give the same bits, run after run on one machine.
 
-    Seen to hold with TensorFlow on a CPU. PyTorch is asked for it where it has such operations;
-    JAX has no such switch.
+    Tested with TensorFlow on a CPU. PyTorch uses such operations where it has them; JAX has no
+    such switch.
     """
-    if keras.config.backend() == "tensorflow":
+    if backend == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-    elif keras.config.backend() == "torch":
+    elif backend == "torch":
         import torch
 
         torch.use_deterministic_algorithms(True, warn_only=True)

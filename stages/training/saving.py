@@ -5,7 +5,6 @@ import re
 import zipfile
 from pathlib import Path
 
-from stages.cli import InputError
 from stages.training.keras_setup import keras
 
 
@@ -44,11 +43,5 @@ def _number_shared_objects(config: str) -> str:
 
 
 def load_model(path: Path) -> keras.Model:
-    """Read what `save_model` wrote.
-
-    Raises:
-        InputError: it is not there.
-    """
-    if not path.exists():
-        raise InputError(f"{path} is missing; `dvc checkout`, `dvc pull` or `dvc repro` brings it")
+    """Read what `save_model` wrote."""
     return keras.saving.load_model(path, compile=False)
