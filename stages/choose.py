@@ -1,8 +1,8 @@
 """Copy what Git keeps of the search for hyperparameters out of DVC's cache.
 
 Reads `models/tune/`. Writes `metrics/hyperparameters.yaml`, which `cv_lenet` takes its `tuned`
-values from, `metrics/tune.json` and `plots/tune/trials.csv`. So a fresh clone trains LeNet-5 without
-the search, and a search, which DVC caches, is never repeated.
+values from, `metrics/tune.json` and `plots/tune/trials.csv`. So a fresh clone trains LeNet-5
+without the search, and DVC, which caches it, never repeats it.
 """
 
 import shutil
