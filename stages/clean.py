@@ -38,7 +38,7 @@ def main() -> None:
     train_rows, test_rows = rows_of(train), rows_of(test)
 
     dropped = repeated(train_rows, duplicates)
-    left = ImageSet(images=train.images[~dropped], labels=train.labels[~dropped])
+    left = ImageSet(train.images[~dropped], train.labels[~dropped], train.classes)
     left_rows = train_rows[~dropped]
     counts = pd.Series(left.labels).value_counts()
 
@@ -55,7 +55,7 @@ def main() -> None:
         "test_rows": len(test),
         "test_repeated_rows": int(test_rows.duplicated(keep="first").sum()),
         "train_rows_in_test": int(left_rows.isin(test_rows).sum()),
-        **{f"label_{label}": int(counts.get(label, 0)) for label in range(images.CLASSES)},
+        **{f"label_{label}": int(counts.get(label, 0)) for label in range(len(left.classes))},
     }
     write_json(METRICS, metrics)
     print(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from stages import params
-from stages.base.files import load_array, trained_model
+from stages.base.files import load_array
 from stages.cli import run
 from stages.networks import views
 from stages.results import evaluation
@@ -26,14 +26,12 @@ def main(head: str, recipe: str) -> None:
     chosen = params.recipe(getattr(settings, head), recipe, head)
     trained = Path("models") / head / recipe
     use_deterministic_operations()
-    with trained_model(trained / "model.keras"):
-        network = load_model(trained / "model.keras").get_layer(head)
+    network = load_model(trained / "model.keras").get_layer(head)
     arrays = views.load(chosen.features, "test")
     y = load_array(LABELS)
 
     def with_weights(path: Path) -> np.ndarray:
-        with trained_model(path):
-            network.load_weights(path)
+        network.load_weights(path)
         return views.mean_prediction(network, arrays)
 
     test = Predictions(views.mean_prediction(network, arrays), y.argmax(axis=1).astype(np.uint8))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.base.files import load_array, trained_model
+from stages.base.files import load_array
 from stages.cli import run
 from stages.networks.raw_lenet import on_encoded_images
 from stages.results import evaluation
@@ -23,17 +23,15 @@ def main(recipe: str, fold: int) -> None:
     name = f"{recipe}-{fold}"
     trained = Path("models/lenet") / name
     use_deterministic_operations()
-    with trained_model(trained / "model.keras"):
-        model = load_model(trained / "model.keras")
-        on_encoded = on_encoded_images(model)
+    model = load_model(trained / "model.keras")
+    on_encoded = on_encoded_images(model)
     x, y = (load_array(INPUT / f"{kind}.npy") for kind in ("images", "labels"))
 
     def probabilities() -> np.ndarray:
         return on_encoded.predict(x, batch_size=256, verbose=0)
 
     def with_weights(path: Path) -> np.ndarray:
-        with trained_model(path):
-            model.get_layer("lenet").load_weights(path)
+        model.get_layer("lenet").load_weights(path)
         return probabilities()
 
     test = Predictions(probabilities(), y.argmax(axis=1).astype(np.uint8))

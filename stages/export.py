@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from stages import params
-from stages.base.files import atomic_file, trained_model
+from stages.base.files import atomic_file
 from stages.cli import InputError, run
 
 WEIGHTS = "model.weights.h5"
@@ -42,7 +42,7 @@ def main(fold: int) -> None:
     target = Path(f"models/exported/{fold}.keras")
     if not source.exists():
         raise InputError(f"{source} is missing; `dvc checkout` or `dvc pull` brings it")
-    with trained_model(source), zipfile.ZipFile(source) as full:
+    with zipfile.ZipFile(source) as full:
         contents = {entry: full.read(entry) for entry in full.infolist()}
         weights = full.getinfo(WEIGHTS)
         contents[weights] = in_half_precision(contents[weights])

@@ -20,23 +20,25 @@ OUTPUT = "data/raw"
 
 
 def check_classes(split: str, images_of_split: ImageSet) -> None:
-    """Raise an `InputError` unless every one of the ten labels occurs."""
-    counts = np.bincount(images_of_split.labels, minlength=images.CLASSES)
+    """Raise an `InputError` unless every class occurs."""
+    last = len(images_of_split.classes) - 1
+    counts = np.bincount(images_of_split.labels, minlength=last + 1)
     if not counts.all():
         missing = ", ".join(str(label) for label in np.flatnonzero(counts == 0))
         raise InputError(
-            f"the {split} set has no image of label {missing}; all of 0 to 9 are needed: "
+            f"the {split} set has no image of label {missing}; all of 0 to {last} are needed: "
             "add images of it, or take another data.source in params.yaml"
         )
 
 
 def main() -> None:
     data = params.load().data
+    classes = tuple(data.classes or fashion_mnist.CLASSES)
     read = {
         "fashion_mnist": fashion_mnist.read,
         "sample": sample.read,
-        "csv": lambda split: csv_images.read(Path(getattr(data.csv, split))),
-        "idx": lambda split: idx.read(data.idx, split),
+        "csv": lambda split: csv_images.read(Path(getattr(data.csv, split)), classes),
+        "idx": lambda split: idx.read(data.idx, split, classes),
     }[data.source]
     with atomic_folder(OUTPUT) as folder:
         for split in images.SPLITS:

@@ -18,7 +18,7 @@ import pytest
 
 from stages.base.images import ImageSet
 from stages.cli import InputError
-from stages.sources import csv_images
+from stages.sources import csv_images, fashion_mnist
 from tests.project import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -28,7 +28,7 @@ VOID = {"meta", "link", "img", "br", "hr", "input"}
 def random_image_set(rows: int, seed: int = 0) -> ImageSet:
     """`rows` random images, whose labels are 0 to 9 in turn."""
     pixels = np.random.default_rng(seed).integers(0, 256, (rows, 28, 28), dtype=np.uint8)
-    return ImageSet(images=pixels, labels=np.arange(rows, dtype=np.uint8) % 10)
+    return ImageSet(pixels, np.arange(rows, dtype=np.uint8) % 10, fashion_mnist.CLASSES)
 
 
 def as_frame(image_set: ImageSet) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.sources import csv_images
+from stages.sources import csv_images, fashion_mnist
 from tests.helpers import as_frame, message_of, random_image_set
 
 IMAGES = random_image_set(12)
@@ -45,7 +45,7 @@ def with_a_cell_more(content: str) -> str:
     ids=["plain", "Windows line ends", "byte order mark", "blank lines at the end", "with .0"],
 )
 def test_reads_what_was_written(tmp_path, content):
-    read = csv_images.read(put(tmp_path, content))
+    read = csv_images.read(put(tmp_path, content), fashion_mnist.CLASSES)
     assert read.images.dtype == read.labels.dtype == np.uint8
     np.testing.assert_array_equal(read.images, IMAGES.images)
     np.testing.assert_array_equal(read.labels, IMAGES.labels)
@@ -66,7 +66,7 @@ def test_reads_what_was_written(tmp_path, content):
 def test_names_a_pixel_that_is_none(tmp_path, cell, found):
     path = put(tmp_path, with_cell(3, "pixel400", cell))
     expected = f"{path}, line 5, column pixel400: the cell is {found}, where {WHOLE_PIXEL}"
-    assert message_of(csv_images.read, path) == expected
+    assert message_of(csv_images.read, path, fashion_mnist.CLASSES) == expected
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_names_a_pixel_that_is_none(tmp_path, cell, found):
 )
 def test_names_a_label_that_is_none(tmp_path, cell, found):
     path = put(tmp_path, with_cell(11, "label", cell))
-    assert message_of(csv_images.read, path) == (
+    assert message_of(csv_images.read, path, fashion_mnist.CLASSES) == (
         f"{path}, line 13, column label: the cell is {found}, where a whole number from 0 to 9 is "
         "expected; correct it"
     )
@@ -83,7 +83,7 @@ def test_names_a_label_that_is_none(tmp_path, cell, found):
 def test_names_a_column_of_nothing_but_true(tmp_path):
     path = put(tmp_path, FRAME.assign(pixel2=True).to_csv(index=False))
     assert f"line 2, column pixel2: the cell is 'True', where {WHOLE_PIXEL}" in message_of(
-        csv_images.read, path
+        csv_images.read, path, fashion_mnist.CLASSES
     )
 
 
@@ -124,7 +124,7 @@ def test_names_a_column_of_nothing_but_true(tmp_path):
 )
 def test_says_what_is_no_such_table(tmp_path, content, expected):
     path = put(tmp_path, content)
-    message = message_of(csv_images.read, path)
+    message = message_of(csv_images.read, path, fashion_mnist.CLASSES)
     assert message.startswith(f"{path} ")
     assert expected in message
     assert "its header must be label,pixel1,...,pixel784" in message or "it needs a" in message
@@ -136,7 +136,9 @@ def test_a_packed_table_is_none(tmp_path, name, start):
     """Whole or damaged: pandas would unpack it by its name, and fail in other ways."""
     path = tmp_path / name
     path.write_bytes(start + gzip.compress(GOOD.encode()))
-    assert f"{path} is not a CSV table (" in message_of(csv_images.read, path)
+    assert f"{path} is not a CSV table (" in message_of(
+        csv_images.read, path, fashion_mnist.CLASSES
+    )
 
 
 class TestManyRows:
@@ -148,7 +150,9 @@ class TestManyRows:
 
     def test_every_row_comes_in_its_turn(self, tmp_path):
         images = random_image_set(401)
-        read = csv_images.read(put(tmp_path, as_frame(images).to_csv(index=False)))
+        read = csv_images.read(
+            put(tmp_path, as_frame(images).to_csv(index=False)), fashion_mnist.CLASSES
+        )
         np.testing.assert_array_equal(read.images, images.images)
         np.testing.assert_array_equal(read.labels, images.labels)
 
@@ -157,7 +161,7 @@ class TestManyRows:
         path = put(tmp_path, as_frame(random_image_set(rows)).to_csv(index=False))
         tracemalloc.start()
         try:
-            csv_images.read(path)
+            csv_images.read(path, fashion_mnist.CLASSES)
             assert tracemalloc.get_traced_memory()[1] < 3 * rows * 28 * 28
         finally:
             tracemalloc.stop()
@@ -168,7 +172,7 @@ class TestManyRows:
         frame.loc[row, "pixel7"] = "256"
         path = put(tmp_path, frame.to_csv(index=False))
         expected = f"{path}, line {row + 2}, column pixel7: the cell is 256, where {WHOLE_PIXEL}"
-        assert message_of(csv_images.read, path) == expected
+        assert message_of(csv_images.read, path, fashion_mnist.CLASSES) == expected
 
     @pytest.mark.parametrize("cells", [700, 786])
     def test_a_later_row_of_another_length(self, tmp_path, cells):
@@ -178,12 +182,12 @@ class TestManyRows:
             700: f"{path}, line 403, column pixel700: the cell is empty, where {WHOLE_PIXEL}",
             786: f"{path} is not a CSV table (Error tokenizing",
         }
-        assert message_of(csv_images.read, path).startswith(expected[cells])
+        assert message_of(csv_images.read, path, fashion_mnist.CLASSES).startswith(expected[cells])
 
 
 @pytest.mark.parametrize("name", ["absent.csv", "."])
 def test_says_what_is_no_file(tmp_path, name):
     path = tmp_path / name
-    assert message_of(csv_images.read, path) == (
+    assert message_of(csv_images.read, path, fashion_mnist.CLASSES) == (
         f"{path} is missing, or is no file; put it there, or correct data.csv in params.yaml"
     )

@@ -39,7 +39,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[ImageSet, list[di
     labels = np.repeat(np.arange(10, dtype=np.uint8), PER_CLASS)
     pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 28, 28), dtype=np.uint8)
     pixels[:, [0, -1], :] = pixels[:, :, [0, -1]] = 0
-    image_set = ImageSet(images=pixels, labels=labels)
+    image_set = ImageSet(pixels, labels, NAMES)
     image_set.save(root / "data/clean", "train")
     runs = []
     with pytest.MonkeyPatch.context() as patch:

@@ -9,6 +9,7 @@ from stages import features, params, weights
 from stages.base.images import ImageSet
 from stages.networks import backbone, heads
 from stages.params import FeaturesRecipe
+from stages.sources import fashion_mnist
 from stages.training import saving
 from stages.training.keras_setup import keras, seed_everything
 from tests.helpers import contents, message_of, random_image_set, traced_memory
@@ -22,7 +23,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     random = np.random.default_rng(0)
     for split, rows in (("train", 50), ("test", 10)):
         raw = random.integers(0, 256, (rows, 28, 28), np.uint8)
-        ImageSet(raw, np.arange(rows, dtype=np.uint8) % 10).save(tmp_path / "data/clean", split)
+        labels = np.arange(rows, dtype=np.uint8) % 10
+        ImageSet(raw, labels, fashion_mnist.CLASSES).save(tmp_path / "data/clean", split)
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     changes = {"backbone.vgg16.weights": "random", "backbone.vgg16.layer": "block1_pool"}
     set_params(tmp_path, changes)

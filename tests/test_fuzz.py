@@ -27,7 +27,7 @@ from stages import params, weights
 from stages.base.files import load_array, load_arrays
 from stages.cli import InputError
 from stages.networks.raw_lenet import on_raw_images
-from stages.sources import csv_images, idx
+from stages.sources import csv_images, fashion_mnist, idx
 from stages.training.saving import save_model
 from tests.helpers import as_frame, random_image_set
 from tests.project import ROOT
@@ -203,7 +203,7 @@ KINDS = {
     "IDX in gzip": Kind(
         idx_bytes, read_images, "images.gz", pack=lambda folder, content: gzip.compress(content)
     ),
-    "CSV": Kind(csv_text, csv_images.read, "train.csv"),
+    "CSV": Kind(csv_text, lambda path: csv_images.read(path, fashion_mnist.CLASSES), "train.csv"),
     "params": Kind(params_text, params.load, "params.yaml"),
     "tags in params": Kind(params_without_comments, params.load, "params.yaml", with_tags),
     "weights": Kind(hdf5, partial(weights.read_tensors, shapes=SHAPES), "weights.h5"),

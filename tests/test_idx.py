@@ -117,7 +117,9 @@ def digits() -> dict[str, np.ndarray]:
 
 
 def as_table(files: dict[str, np.ndarray], split: str) -> np.ndarray:
-    return images.ImageSet(files[f"{split}_images"], files[f"{split}_labels"]).table()
+    return images.ImageSet(
+        files[f"{split}_images"], files[f"{split}_labels"], tuple(CLASSES)
+    ).table()
 
 
 def use(project: Path, files: dict[str, np.ndarray], **more: Any) -> dict[str, Path]:
@@ -216,5 +218,5 @@ def test_more_than_ten_classes(project, digits):
     labels[[7, 9]] = 26
     use(project, digits | {"train_labels": labels})
     assert message_of(ingest.main).startswith(
-        "train_labels.idx holds the label 26 (of image 8), where 0 to 9 are possible"
+        "train_labels.idx holds the label 26 (of image 8), where data.classes names"
     )

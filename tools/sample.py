@@ -10,7 +10,7 @@ import pandas as pd
 import pooch
 
 from stages.base.files import atomic_file
-from stages.base.images import CLASSES, SPLITS, ImageSet
+from stages.base.images import SPLITS, ImageSet
 from stages.cli import run
 from stages.sources import csv_images, fashion_mnist, sample
 
@@ -25,10 +25,10 @@ def draw(image_set: ImageSet, per_class: int) -> ImageSet:
     generator = np.random.RandomState(SEED)  # unlike default_rng's, its numbers stay as they are
     chosen = [
         generator.choice(np.flatnonzero(image_set.labels == label), per_class, replace=False)
-        for label in range(CLASSES)
+        for label in range(len(image_set.classes))
     ]
     rows = np.sort(np.concatenate(chosen))
-    return ImageSet(images=image_set.images[rows], labels=image_set.labels[rows])
+    return ImageSet(image_set.images[rows], image_set.labels[rows], image_set.classes)
 
 
 def main() -> None:

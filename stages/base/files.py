@@ -1,10 +1,8 @@
-"""Files whole or not at all: no reader sees half of one, and a damaged one is told from a whole."""
+"""Files that appear whole or not at all, and how the pipeline reads what it wrote itself."""
 
-import errno
 import json
 import os
 import shutil
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,81 +60,39 @@ def _bring_back(former: Path, path: Path) -> None:
     shutil.rmtree(former, ignore_errors=True)
 
 
-def load_array(path: Path | str) -> np.ndarray:
-    """Memory-map the `.npy` file at `path`.
+@contextmanager
+def readable(path: Path | str) -> Iterator[None]:
+    """The block reads `path`, a file that the pipeline wrote.
 
     Raises:
-        InputError: it is not there, or damaged.
+        InputError: it is not there.
     """
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; `dvc repro` writes it") from None
+
+
+def load_array(path: Path | str) -> np.ndarray:
+    """Memory-map the `.npy` file at `path`."""
     with readable(path):
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def load_arrays(path: Path | str) -> dict[str, np.ndarray]:
-    """Read the arrays of the `.npz` file at `path`, by name.
-
-    Raises:
-        InputError: it is not there, or damaged.
-    """
+    """Read the arrays of the `.npz` file at `path`, by name."""
     with readable(path), np.load(path, allow_pickle=False) as arrays:
         return dict(arrays)
 
 
-@contextmanager
-def readable(path: Path | str) -> Iterator[None]:
-    """The block reads `path`, a file that this project wrote.
-
-    Raises:
-        InputError: it is not there, or damaged.
-    """
-    try:
-        yield
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing; `dvc repro` runs the stage that writes it") from None
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # a damaged file makes NumPy and PyYAML raise nearly everything
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:
-            raise  # it cannot be read at all, as without the right to
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
-            f"{path} is damaged ({reason}); delete it, and `dvc checkout` or `dvc repro` brings it"
-        ) from None
-
-
-@contextmanager
-def trained_model(path: Path) -> Iterator[None]:
-    """The block loads a trained model from `path` and takes it apart, as only such a one can be.
-
-    Raises:
-        InputError: the file is damaged or of somebody else's model.
-    """
-    try:
-        yield
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # a damaged or foreign file makes Keras raise nearly everything
-        reason = textwrap.shorten(str(error), 150) or type(error).__name__
-        raise InputError(
-            f"{path} is damaged, or no model that this project trained ({reason}); delete "
-            f"{path.parent}, and `dvc checkout`, `dvc pull` or `dvc repro` brings it"
-        ) from None
-
-
-def write_json(path: Path | str, content: dict[str, Any]) -> None:
+def write_json(path: Path | str, content: Any) -> None:
     """Write `content` with sorted keys, so that a diff shows only what changed."""
     with atomic_file(path) as unfinished:
-        unfinished.write_text(
-            json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-        )
+        text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
+        unfinished.write_text(text + "\n", encoding="utf-8")
 
 
-def read_json(path: Path | str) -> dict[str, Any]:
-    """Read the JSON file at `path`.
-
-    Raises:
-        InputError: it is not there, or damaged.
-    """
+def read_json(path: Path | str) -> Any:
     with readable(path):
         return json.loads(Path(path).read_text(encoding="utf-8"))
 
@@ -147,10 +103,5 @@ def write_yaml(path: Path | str, content: dict[str, Any]) -> None:
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
-    """Read the YAML file at `path`.
-
-    Raises:
-        InputError: it is not there, or damaged.
-    """
     with readable(path):
         return yaml.safe_load(Path(path).read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.base.images import CLASSES, SIDE, ImageSet
+from stages.base.images import SIDE, ImageSet
 from stages.cli import InputError
 
 COLUMNS = ["label", *(f"pixel{number}" for number in range(1, SIDE * SIDE + 1))]
@@ -14,7 +14,7 @@ ROWS_AT_A_TIME = 4_000  # as whole numbers of eight bytes each
 HEADER = "its header must be label,pixel1,...,pixel784, and each row an image"
 
 
-def read(path: Path) -> ImageSet:
+def read(path: Path, classes: tuple[str, ...]) -> ImageSet:
     """Read and check a table.
 
     Raises:
@@ -36,7 +36,7 @@ def read(path: Path) -> ImageSet:
                 chunksize=ROWS_AT_A_TIME,
             )
             with chunks:
-                parts = [_pixels(path, table) for table in chunks]
+                parts = [_pixels(path, table, len(classes) - 1) for table in chunks]
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(
             f"{path} is missing, or is no file; put it there, or correct data.csv in params.yaml"
@@ -49,17 +49,16 @@ def read(path: Path) -> ImageSet:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is not a CSV table ({reason}); {HEADER}") from None
     images, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return ImageSet(images=images, labels=labels)
+    return ImageSet(images=images, labels=labels, classes=classes)
 
 
-def _pixels(path: Path, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def _pixels(path: Path, table: pd.DataFrame, highest: int) -> tuple[np.ndarray, np.ndarray]:
     """The images and labels in these rows of the table, checked; neither shares its memory."""
     _check_columns(path, list(table.columns))
     if table.empty:
         raise InputError(f"{path} has a header but no rows; it needs a row for each image")
     for column in COLUMNS:
-        highest = CLASSES - 1 if column == "label" else 255
-        _check_cells(path, table[column], highest)
+        _check_cells(path, table[column], highest if column == "label" else 255)
     values = table.to_numpy(dtype=np.uint8)
     return values[:, 1:].reshape(-1, SIDE, SIDE), values[:, 0].copy()
 

@@ -12,6 +12,18 @@ HOMES = (
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
     "https://fashion-mnist.s3.eu-central-1.amazonaws.com",
 )
+CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 SHA256 = {
     "train-images-idx3": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
     "train-labels-idx1": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
@@ -36,4 +48,5 @@ def read(split: str) -> ImageSet:
     return ImageSet(
         images=read_array("images-idx3", (rows, SIDE, SIDE)),
         labels=read_array("labels-idx1", (rows,)),
+        classes=CLASSES,
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.base.images import CLASSES, SIDE, ImageSet
+from stages.base.images import SIDE, ImageSet
 from stages.cli import InputError
 from stages.params import IdxFile, IdxFiles
 from stages.sources import download
@@ -25,12 +25,12 @@ GZIP = b"\x1f\x8b"
 Shape = tuple[int | None, ...]
 
 
-def read(files: IdxFiles, split: str) -> ImageSet:
+def read(files: IdxFiles, split: str, classes: tuple[str, ...]) -> ImageSet:
     """The images of "train" or "test".
 
     Raises:
         InputError: a file is not to be had, is another one or damaged, or has a wrong shape; a
-            label is above 9; there are more or fewer labels than images.
+            label has no name in `classes`; there are more or fewer labels than images.
     """
     paths = {kind: _local(getattr(files, f"{split}_{kind}")) for kind in ("images", "labels")}
     images = read_array(paths["images"], (None, SIDE, SIDE))
@@ -40,15 +40,16 @@ def read(files: IdxFiles, split: str) -> ImageSet:
             f"{paths['images']} holds {len(images):,} images and {paths['labels']} {len(labels):,} "
             "labels; they do not belong together: correct data.idx in params.yaml"
         )
-    if (labels >= CLASSES).any():
-        first = int((labels >= CLASSES).argmax())
+    if (labels >= len(classes)).any():
+        first = int((labels >= len(classes)).argmax())
         raise InputError(
-            f"{paths['labels']} holds the label {labels[first]} (of image {first + 1:,}), where 0 "
-            f"to {CLASSES - 1} are possible; take a data set of ten classes, numbered from 0"
+            f"{paths['labels']} holds the label {labels[first]} (of image {first + 1:,}), where "
+            f"data.classes names the labels 0 to {len(classes) - 1}; name all of the classes, or "
+            "number them from 0"
         )
     if files.transposed:
         images = np.ascontiguousarray(images.transpose(0, 2, 1))
-    return ImageSet(images=images, labels=labels)
+    return ImageSet(images=images, labels=labels, classes=classes)
 
 
 def _local(file: IdxFile) -> Path:
