@@ -1,7 +1,7 @@
 """Take LeNet-5 of one fold out of DVC's cache, for Git, in half precision.
 
 Reads `models/lenet/RECIPE-FOLD/` of the recipe that the param `export.recipe` names. Writes for
-FOLD `models/exported/FOLD.keras`; `make predict` answers with the mean of all of them.
+FOLD `models/exported/FOLD.keras`; `tools/predict.py` answers with the mean of all of them.
 """
 
 import io
