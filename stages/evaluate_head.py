@@ -1,8 +1,8 @@
-"""Evaluate a head on frozen features on the test set.
+"""Evaluate the heads of a recipe, one a training, on the test set.
 
 Reads `models/HEAD/RECIPE/`, the test features that the recipe names and the labels of
-`data/encoded/test/`. Writes for HEAD (resnet or vgg) and RECIPE `metrics/HEAD/RECIPE/`;
-`stages/results/evaluation.py` says what is in it.
+`data/encoded/test/`. Writes for HEAD (resnet, say) and RECIPE `metrics/HEAD/RECIPE/`, with a folder
+for each training; `stages/results/evaluation.py` says what is in it.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from stages import params
-from stages.base.files import load_array
+from stages.base.files import atomic_folder, load_array
 from stages.cli import run
 from stages.networks import views
 from stages.results import evaluation
@@ -26,17 +26,23 @@ def main(head: str, recipe: str) -> None:
     chosen = params.recipe(getattr(settings, head), recipe, head)
     trained = Path("models") / head / recipe
     use_deterministic_operations()
-    network = load_model(trained / "model.keras").get_layer(head)
+    model = load_model(trained / "model.keras")
     arrays = views.load(chosen.features, "test")
-    y = load_array(LABELS)
+    labels = load_array(LABELS).argmax(axis=1).astype(np.uint8)
 
-    def with_weights(path: Path) -> np.ndarray:
-        network.load_weights(path)
-        return views.mean_prediction(network, arrays)
+    with atomic_folder(Path("metrics") / head / recipe) as folder:
+        for number in params.trainings(settings, head, recipe):
+            network = model.get_layer(f"head_{number}")
+            test = Predictions(views.mean_prediction(network, arrays), labels)
 
-    test = Predictions(views.mean_prediction(network, arrays), y.argmax(axis=1).astype(np.uint8))
-    summary = evaluation.evaluate(trained, Path("metrics") / head / recipe, test, with_weights)
-    print(f"evaluate_{head}@{recipe}: {summary}")
+            def with_weights(path: Path, network=network) -> np.ndarray:
+                network.load_weights(path)
+                return views.mean_prediction(network, arrays)
+
+            summary = evaluation.evaluate(
+                trained / str(number), folder / str(number), test, with_weights
+            )
+            print(f"evaluate_{head}@{recipe}, training {number}: {summary}")
 
 
 if __name__ == "__main__":

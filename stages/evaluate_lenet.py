@@ -1,14 +1,14 @@
 """Evaluate LeNet-5 of one fold on the test set.
 
 Reads `models/lenet/RECIPE-FOLD/` and `data/encoded/test/`. Writes for RECIPE and FOLD
-`metrics/lenet/RECIPE-FOLD/`; `stages/results/evaluation.py` says what is in it.
+`metrics/lenet/RECIPE/FOLD/`; `stages/results/evaluation.py` says what is in it.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from stages.base.files import load_array
+from stages.base.files import atomic_folder, load_array
 from stages.cli import run
 from stages.networks.raw_lenet import on_encoded_images
 from stages.results import evaluation
@@ -17,11 +17,11 @@ from stages.training.keras_setup import use_deterministic_operations
 from stages.training.saving import load_model
 
 INPUT = Path("data/encoded/test")
+OUTPUT = Path("metrics/lenet")
 
 
 def main(recipe: str, fold: int) -> None:
-    name = f"{recipe}-{fold}"
-    trained = Path("models/lenet") / name
+    trained = Path("models/lenet") / f"{recipe}-{fold}"
     use_deterministic_operations()
     model = load_model(trained / "model.keras")
     on_encoded = on_encoded_images(model)
@@ -35,8 +35,9 @@ def main(recipe: str, fold: int) -> None:
         return probabilities()
 
     test = Predictions(probabilities(), y.argmax(axis=1).astype(np.uint8))
-    summary = evaluation.evaluate(trained, Path("metrics/lenet") / name, test, with_weights)
-    print(f"evaluate_lenet@{name}: {summary}")
+    with atomic_folder(OUTPUT / recipe / str(fold)) as folder:
+        summary = evaluation.evaluate(trained, folder, test, with_weights)
+    print(f"evaluate_lenet@{recipe}-{fold}: {summary}")
 
 
 if __name__ == "__main__":

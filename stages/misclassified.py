@@ -15,7 +15,6 @@ from PIL import Image
 
 from stages import params
 from stages.base import images
-from stages.base.classes import class_names
 from stages.base.files import atomic_folder
 from stages.cli import run
 from stages.results import runs
@@ -36,16 +35,15 @@ def contact_sheet(pictures: np.ndarray) -> Image.Image:
 
 
 def main() -> None:
-    settings = params.load()
-    names = np.array(class_names(settings.data))
+    models = runs.load_all(params.load())
+    names = np.array(models[0].classes)
     test = images.load(INPUT, "test")
-    classifiers = runs.classifiers(runs.load_all(settings))
-    predicted = {classifier.name: classifier.test.predicted for classifier in classifiers}
+    predicted = {each.name: each.test.predicted for each in runs.classifiers(models)}
     indices = np.flatnonzero((np.stack(list(predicted.values())) != test.labels).all(axis=0))
 
     with atomic_folder(OUTPUT) as folder:
         contact_sheet(test.images[indices]).save(folder / "images.png", optimize=True)
-        guesses = {classifier: names[labels[indices]] for classifier, labels in predicted.items()}
+        guesses = {name: names[labels[indices]] for name, labels in predicted.items()}
         table = pd.DataFrame({"index": indices, "actual": names[test.labels[indices]], **guesses})
         table.to_csv(folder / "images.csv", index=False)
     print(f"misclassified: no classifier gets {len(indices)} of {len(test):,} test images right")

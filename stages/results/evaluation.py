@@ -1,12 +1,12 @@
 """What a trained network gives on the test set: written by the evaluations, read by `compare`.
 
-The evaluations are the only stages in which a model meets the test set. Each writes one folder
-for Git:
+The evaluations are the only stages in which a model meets the test set. For each training they
+write one folder for Git, `metrics/NETWORK/RECIPE/FOLD/`; FOLD is 1 where there is one training:
 
 - `metrics.json`: flat numbers, of the network after the last epoch unless they say otherwise;
 - `training.json`, `history.csv`: what the training wrote under these names;
-- `predictions.npz`: probabilities float16 (n, 10) and labels uint8 (n,) of the validation and of
-  the test images, and which of the training images the validation images are, uint32 (n,).
+- `predictions.npz`: probabilities float16 (n, classes) and labels uint8 (n,) of the validation and
+  of the test images, and which of the training images the validation images are, uint32 (n,).
 """
 
 import shutil
@@ -20,11 +20,10 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import accuracy_score, log_loss
 
-from stages.base.files import atomic_folder, load_arrays, read_json, readable, write_json
+from stages.base.files import load_arrays, read_json, write_json
 from stages.cli import InputError
 
 METRICS = Path("metrics")
-CLASSES = range(10)
 # Keras's own bound, so that a probability of 0 costs the same here as in its loss.
 SMALLEST_PROBABILITY = 1e-7
 BINS = 15
@@ -32,7 +31,7 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Predictions:
-    """Probabilities (n, 10) and true labels uint8 (n,)."""
+    """Probabilities (n, classes) and true labels uint8 (n,)."""
 
     probabilities: np.ndarray
     labels: np.ndarray
@@ -47,10 +46,10 @@ class Predictions:
 
     @property
     def loss(self) -> float:
-        """The mean cross-entropy."""
+        """The mean cross-entropy, in nats."""
         bounded = np.clip(self.probabilities.astype(np.float64), SMALLEST_PROBABILITY, 1)
         bounded /= bounded.sum(axis=1, keepdims=True)
-        return float(log_loss(self.labels, bounded, labels=CLASSES))
+        return float(log_loss(self.labels, bounded, labels=range(bounded.shape[1])))
 
     @property
     def calibration_error(self) -> float:
@@ -65,6 +64,10 @@ class Predictions:
         powers = np.exp(logits / temperature)
         return Predictions(powers / powers.sum(axis=1, keepdims=True), self.labels)
 
+    def in_half_precision(self) -> "Predictions":
+        """As they are kept: whoever computes a number from the file gets the one beside it."""
+        return Predictions(self.probabilities.astype(np.float16), self.labels)
+
 
 def reliability(predictions: Predictions) -> pd.DataFrame:
     """A row for each bin of confidence that is not empty: confidence, accuracy, images."""
@@ -78,10 +81,10 @@ def reliability(predictions: Predictions) -> pd.DataFrame:
 
 def best_temperature(validation: Predictions) -> float:
     """The temperature with the lowest loss on validation images (Guo et al. 2017)."""
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         lambda log: validation.at(np.exp(log)).loss, bounds=(np.log(0.05), np.log(20))
     )
-    return float(np.exp(found.x))
+    return float(np.exp(minimum.x))
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,8 @@ class Run:
     """One training and its evaluation.
 
     metrics: flat numbers.
-    training: the hyperparameters as they were used, and the network's size.
+    training: the hyperparameters as they were used, the network's size, and the names of the
+        classes.
     curves: one row an epoch, from 1; columns epoch, accuracy, val_accuracy, loss, val_loss.
     validation, test: of the network after the last epoch; probabilities float16.
     validation_rows: which of the training images are the validation images, (n,).
@@ -103,38 +107,30 @@ class Run:
     test: Predictions
 
 
-def in_half_precision(predictions: Predictions) -> Predictions:
-    """As they are kept: whoever works a number out from the file gets the one beside it."""
-    return Predictions(predictions.probabilities.astype(np.float16), predictions.labels)
-
-
 def evaluate(
-    trained: Path, output: Path, test: Predictions, best_epoch_probabilities: Callable
+    trained: Path,
+    folder: Path,
+    test: Predictions,
+    best_epoch_probabilities: Callable[[Path], np.ndarray],
 ) -> str:
-    """Write the folder `output`, and return its gist in a sentence.
+    """Write the evaluation of one training into `folder`, and return its gist in a sentence.
 
     Args:
-        trained: the folder that the training wrote.
+        trained: the folder of that training.
         test: with the probabilities after the last epoch.
         best_epoch_probabilities: gives those with the weights in a file.
     """
-    with readable(trained / "validation.npz"):
-        arrays = load_arrays(trained / "validation.npz")
-        validation = in_half_precision(Predictions(arrays["probabilities"], arrays["labels"]))
-        rows = arrays["rows"]
-    test = in_half_precision(test)
-    best = in_half_precision(
-        Predictions(best_epoch_probabilities(trained / "best.weights.h5"), test.labels)
-    )
-    with readable(trained / "history.csv"):
-        history = pd.read_csv(trained / "history.csv")
-        last = history.iloc[-1]
-    training = read_json(trained / "training.json")
+    arrays = load_arrays(trained / "validation.npz")
+    validation = Predictions(arrays["probabilities"], arrays["labels"]).in_half_precision()
+    test = test.in_half_precision()
+    best_probabilities = best_epoch_probabilities(trained / "best.weights.h5")
+    best = Predictions(best_probabilities, test.labels).in_half_precision()
+    history = pd.read_csv(trained / "history.csv")
     temperature = best_temperature(validation)
     calibrated = test.at(temperature)
     metrics = {
-        "train_accuracy": float(last["accuracy"]),
-        "train_loss": float(last["loss"]),
+        "train_accuracy": float(history["accuracy"].iloc[-1]),
+        "train_loss": float(history["loss"].iloc[-1]),
         "val_accuracy": validation.accuracy,
         "val_loss": validation.loss,
         "val_calibration_error": validation.calibration_error,
@@ -144,38 +140,38 @@ def evaluate(
         "temperature": temperature,
         "calibrated_test_loss": calibrated.loss,
         "calibrated_test_calibration_error": calibrated.calibration_error,
-        "best_epoch": training["best_epoch"],
+        "best_epoch": read_json(trained / "training.json")["best_epoch"],
         "best_epoch_val_loss": float(history["val_loss"].min()),
         "best_epoch_test_accuracy": best.accuracy,
         "best_epoch_test_loss": best.loss,
     }
-    with atomic_folder(output) as folder:
-        write_json(folder / "metrics.json", metrics)
-        for name in ("training.json", "history.csv"):
-            shutil.copyfile(trained / name, folder / name)
-        np.savez(
-            folder / "predictions.npz",
-            validation_probabilities=validation.probabilities,
-            validation_labels=validation.labels,
-            validation_rows=rows,
-            test_probabilities=test.probabilities,
-            test_labels=test.labels,
-        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "metrics.json", metrics)
+    for name in ("training.json", "history.csv"):
+        shutil.copyfile(trained / name, folder / name)
+    np.savez(
+        folder / "predictions.npz",
+        validation_probabilities=validation.probabilities,
+        validation_labels=validation.labels,
+        validation_rows=arrays["rows"],
+        test_probabilities=test.probabilities,
+        test_labels=test.labels,
+    )
     return (
         f"test accuracy {test.accuracy:.2%}, loss {test.loss:.4f} "
         f"({calibrated.loss:.4f} at temperature {temperature:.2f})"
     )
 
 
-def load(name: str) -> Run:
-    """Read what `evaluate` wrote into `metrics/NAME/`.
+def load(network: str, recipe: str, fold: int) -> Run:
+    """Read what `evaluate` wrote into `metrics/NETWORK/RECIPE/FOLD/`.
 
     Raises:
         InputError: it is not there.
     """
-    folder = METRICS / name
-    if not (folder / "metrics.json").exists():
-        raise InputError(f"{folder} is missing; `dvc repro` writes it, in the evaluation of {name}")
+    folder = METRICS / network / recipe / str(fold)
+    if not folder.exists():
+        raise InputError(f"{folder} is missing; `dvc repro` writes it, in the evaluation")
     arrays = load_arrays(folder / "predictions.npz")
     return Run(
         metrics=read_json(folder / "metrics.json"),

@@ -1,27 +1,29 @@
 """All models of a run, and the classifiers that are made of them."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
+from stages import params
+from stages.catalog import NETWORKS
+from stages.cli import InputError
 from stages.params import Params
 from stages.results import evaluation
-from stages.results.evaluation import Predictions, Run
+from stages.results.evaluation import METRICS, Predictions, Run
 
-TITLES = {"lenet": "LeNet-5", "resnet": "ResNet50, frozen", "vgg": "VGG16, frozen"}
+WORDS = {3: "three", 4: "four", 5: "five", 6: "six"}
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network trained by one recipe.
+    """A network trained by one recipe, once or once a fold.
 
-    network: a key of `TITLES`.
+    network: a key of `NETWORKS`.
     recipe: a key of the params section of that name.
     title: what to call it; without the recipe where there is only one.
-    runs: LeNet-5 has one a fold, the others just one.
+    runs: one a training.
     random: its backbone's weights are random.
     """
 
@@ -36,21 +38,36 @@ class Model:
         return f"{self.network}-{self.recipe}"
 
     @property
-    def in_folds(self) -> bool:
-        return self.network == "lenet"
+    def classes(self) -> list[str]:
+        """The names of its classes, that of label 0 first."""
+        return self.runs[0].training["classes"]
 
     @property
     def best(self) -> int:
         """The position of the run that does best on its own validation images."""
         return int(np.argmax([run.validation.accuracy for run in self.runs]))
 
+    @property
+    def together(self) -> Predictions:
+        """The mean of its trainings' probabilities for the test images."""
+        return together([run.test for run in self.runs])
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """The evaluations' metrics, a row a training."""
+        return pd.DataFrame([run.metrics for run in self.runs])
+
     def mean(self, metric: str) -> float:
-        return float(np.mean([run.metrics[metric] for run in self.runs]))
+        return float(self.scores[metric].mean())
+
+    def standard_deviation(self, metric: str) -> float:
+        """Over the trainings; not a number where there is one."""
+        return float(self.scores[metric].std())
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """What answers with one class an image: a run, or several together.
+    """What answers with one class an image: a training, or several together.
 
     name: for files; unique.
     title: for people.
@@ -64,28 +81,46 @@ class Classifier:
     random: bool = False
 
 
-def load_all(settings: Params, random: Collection[str] = ()) -> list[Model]:
+def load_all(settings: Params) -> list[Model]:
     """Every model of a run, from what the evaluations wrote.
 
-    Args:
-        random: the networks whose backbone has random weights; their titles say so.
-
     Raises:
-        InputError: an evaluation is not there.
+        InputError: an evaluation is not there, or one is that the params do not name.
     """
+    trainings = {
+        (network, recipe): params.trainings(settings, network, recipe)
+        for network in NETWORKS
+        for recipe in getattr(settings, network)
+    }
+    _check_nothing_else(
+        {
+            f"{network}/{recipe}/{fold}"
+            for (network, recipe), folds in trainings.items()
+            for fold in folds
+        }
+    )
     models = []
-    for network, title in TITLES.items():
-        if network in random:
-            title = title.replace("frozen", "random weights")
-        for recipe in getattr(settings, network):
-            names = [f"{network}/{recipe}"]
-            if network == "lenet":
-                names = [f"{network}/{recipe}-{fold}" for fold in settings.cv.folds]
-            several = len(getattr(settings, network)) > 1
-            runs = [evaluation.load(name) for name in names]
-            named = f"{title} ({recipe})" if several else title
-            models.append(Model(network, recipe, named, runs, network in random))
+    for (network, recipe), folds in trainings.items():
+        title, backbone = NETWORKS[network].title, NETWORKS[network].backbone
+        random = backbone is not None and settings.backbone[backbone].weights == "random"
+        if backbone:
+            title += ", random weights" if random else ", frozen"
+        if len(getattr(settings, network)) > 1:
+            title += f" ({recipe})"
+        runs = [evaluation.load(network, recipe, fold) for fold in folds]
+        models.append(Model(network, recipe, title, runs, random))
     return models
+
+
+def _check_nothing_else(wanted: set[str]) -> None:
+    """DVC takes all that lies in `metrics/` for an input, so what is left over must go."""
+    present = {path.parent.relative_to(METRICS) for path in METRICS.rglob("metrics.json")}
+    if left_over := sorted({str(path) for path in present} - wanted):
+        raise InputError(
+            f"metrics/ has {', '.join(left_over)}, which params.yaml does not name; remove what an "
+            "undone experiment left with `git clean -fd metrics models plots`, and a removed "
+            "recipe or fold with `git rm -r`"
+        )
 
 
 def together(predictions: list[Predictions], weights: np.ndarray | None = None) -> Predictions:
@@ -94,72 +129,75 @@ def together(predictions: list[Predictions], weights: np.ndarray | None = None) 
     return Predictions(np.average(probabilities, axis=0, weights=weights), predictions[0].labels)
 
 
-def validated(model: Model) -> pd.DataFrame:
-    """The probabilities of `model` for its validation images, by their row in the training set.
+def validated(models: list[Model]) -> list[Predictions]:
+    """What each model gives for the images that none of its trainings, or of the others', saw.
 
-    Every fold has its own, so LeNet-5's cover the training set, each image by the one fold that was
-    not trained on it.
+    Each fold has validation images of its own: together they are the whole training set, each image
+    with the answer of the one training that did not see it. A model with one split has these alone.
     """
-    parts = [pd.DataFrame(one.validation.probabilities, one.validation_rows) for one in model.runs]
-    return pd.concat(parts).astype(float)
+    tables, labels = [], {}
+    for model in models:
+        parts = [pd.DataFrame(r.validation.probabilities, r.validation_rows) for r in model.runs]
+        tables.append(pd.concat(parts).astype(float))
+        for run in model.runs:
+            labels.update(zip(run.validation_rows, run.validation.labels, strict=True))
+    rows = sorted(set.intersection(*(set(table.index) for table in tables)))
+    true = np.array([labels[row] for row in rows], np.uint8)
+    return [Predictions(table.loc[rows].to_numpy(), true) for table in tables]
 
 
 def ensemble_weights(models: list[Model]) -> np.ndarray:
     """The share of each model in the mean with the lowest loss on validation images, (n,).
 
-    On those that no model was trained on. The test set has no say in it. LeNet-5 is weighed there
-    by the one fold that was not trained on the image, and answers with the mean of all: its share
-    is rather too small.
+    On those that no training saw: with folds in every model on the whole training set. The test set
+    has no say in it.
     """
-    tables = [validated(model) for model in models]
-    rows = sorted(set.intersection(*(set(table.index) for table in tables)))
-    labels = pd.concat(
-        pd.Series(one.validation.labels, one.validation_rows) for one in models[0].runs
-    )
-    probabilities = np.stack([table.loc[rows] for table in tables])
-
-    def loss(weights: np.ndarray) -> float:
-        mean = np.tensordot(weights, probabilities, axes=1)
-        return Predictions(mean, labels.loc[rows].to_numpy()).loss
-
-    found = minimize(
-        loss,
+    members = validated(models)
+    minimum = minimize(
+        lambda weights: together(members, weights).loss,
         np.full(len(models), 1 / len(models)),
         bounds=[(0, 1)] * len(models),
         constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1},
     )
     # Two digits, so that the last bits of a search do not move a prediction.
-    return found.x.round(2) / found.x.round(2).sum()
+    return minimum.x.round(2) / minimum.x.round(2).sum()
+
+
+def by_recipe(models: list[Model]) -> dict[str, list[Model]]:
+    """The models of each recipe that two networks or more have."""
+    groups: dict[str, list[Model]] = {}
+    for model in models:
+        groups.setdefault(model.recipe, []).append(model)
+    return {recipe: members for recipe, members in groups.items() if len(members) > 1}
 
 
 def classifiers(models: list[Model]) -> list[Classifier]:
-    """LeNet-5's best fold and its folds together, each head, and all three networks of a recipe."""
-    found = []
-    of_recipe: dict[str, list[tuple[Model, Predictions]]] = {}
+    """Of each model its best training, and all of them together; then all networks of a recipe.
+
+    The mean of all networks with equal weights was chosen as the one to tell before its test
+    accuracy was known.
+    """
+    answers = []
     for model in models:
-        title = f"{model.title}, fold {model.best + 1}" if model.in_folds else model.title
-        test = model.runs[model.best].test
-        found.append(Classifier(model.name, title, test, model.random))
-        if model.in_folds:
-            test = together([run.test for run in model.runs])
-            found.append(Classifier(f"{model.name}-folds", f"{model.title}, folds together", test))
-        of_recipe.setdefault(model.recipe, []).append((model, test))
-    for recipe, members in of_recipe.items():
-        if len(members) < len(TITLES):
-            continue
-        random = any(model.random for model, _ in members)
-        title = "All three networks" + (", random weights" if random else "")
-        title += f" ({recipe})" if len(of_recipe) > 1 else ""
-        tests = [test for _, test in members]
-        weights = ensemble_weights([model for model, _ in members])
+        several = len(model.runs) > 1
+        title = f"{model.title}, fold {model.best + 1}" if several else model.title
+        answers.append(Classifier(model.name, title, model.runs[model.best].test, model.random))
+        if several:
+            title = f"{model.title}, {len(model.runs)} folds together"
+            answers.append(Classifier(f"{model.name}-folds", title, model.together, model.random))
+    several_recipes = len({model.recipe for model in models}) > 1
+    for recipe, members in by_recipe(models).items():
+        random = any(model.random for model in members)
+        count = len(members)
+        title = "Both networks" if count == 2 else f"All {WORDS.get(count, count)} networks"
+        title += f", {sum(len(model.runs) for model in members)} trainings"
+        title += (", random weights" if random else "") + (
+            f" ({recipe})" if several_recipes else ""
+        )
+        tests = [model.together for model in members]
+        weights = ensemble_weights(members)
         shares = ", ".join(f"{weight:.2f}" for weight in weights)
-        found += [
-            Classifier(f"all-{recipe}", title, together(tests), random),
-            Classifier(
-                f"all-{recipe}-weighted",
-                f"{title}, weighted {shares}",
-                together(tests, weights),
-                random,
-            ),
-        ]
-    return found
+        name, weighted = f"all-{recipe}", f"{title}, weighted {shares}"
+        answers.append(Classifier(name, title, together(tests), random))
+        answers.append(Classifier(f"{name}-weighted", weighted, together(tests, weights), random))
+    return answers
