@@ -1,4 +1,4 @@
-"""What `params.yaml` may say: every key, its type and its range.
+"""What `params.yaml` may say: every key, its meaning, its type and its range.
 
 Each stage reads and checks the whole file, so that a slip anywhere is found by the first stage that
 runs and not hours later; `dvc.yaml` names the keys that the stage goes on to use. DVC itself
@@ -6,109 +6,67 @@ passes over a key that no stage declares: `python -m stages.params` checks the f
 nothing runs.
 """
 
-import os
-import re
 import reprlib
-from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, create_model
+from ruamel.yaml import YAML
 
+from stages import contradictions
+from stages.catalog import BACKBONES, HEADS, NETWORKS
 from stages.cli import InputError, run
 
 
-def _number_from_text(value: Any) -> Any:
-    # `dvc exp run -S learning_rate=1e-05` writes 1e-05, which YAML 1.1 reads as a string.
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-        return float(value)
-    return value
+def required(meaning: str, *examples: Any) -> Any:
+    return Field(description=meaning, examples=list(examples) or None)
 
 
-def _numbered_from_one(folds: list[int]) -> list[int]:
-    if len(folds) < 2:
-        raise ValueError("must have two folds or more, as in [1, 2]")
-    if folds != list(range(1, len(folds) + 1)):
-        raise ValueError("must number the folds from 1, without gaps, as in [1, 2, 3]")
-    return folds
+def optional(meaning: str, *examples: Any) -> Any:
+    """The key is None by default; what that means lies in a module that the stages depend on."""
+    return Field(None, description=meaning, examples=list(examples) or None)
 
 
-def _not_empty(values: Sized) -> Sized:
-    if not len(values):
-        raise ValueError("must not be empty")
-    return values
-
-
-def _ten_different(names: list[str]) -> list[str]:
-    if len(names) != 10 or len(set(names)) != 10:
-        raise ValueError("must be ten different names, that of label 0 first")
-    return names
-
-
-def _no_ensemble(name: str) -> str:
-    if name.endswith(("-folds", "-weighted")):
-        raise ValueError("must not end in -folds or -weighted, as the ensembles' names do")
-    return name
-
-
-def _a_path(name: str) -> str:
-    if not name or "\0" in name:
-        raise ValueError("must be the path of a file")
-    return name
-
-
-Rate = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, le=1)]
-Fraction = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, lt=1)]
-Shift = Annotated[int, Field(ge=1, le=8)]  # in pixels
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Rates = Annotated[list[Rate], Field(min_length=1)]
+Pixels = Annotated[int, Field(ge=1, le=8)]
 Width = Annotated[int, Field(ge=1, le=65536)]
-FileName = Annotated[str, AfterValidator(_a_path)]
-Decay = Annotated[float, BeforeValidator(_number_from_text), Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Folds = Annotated[list[int], Field(min_length=2)]
+Place = Annotated[str, Field(pattern=r"^[^\x00]+\Z")]
+Url = Annotated[str, Field(pattern=r"^https?://[^/?#\s]+/([^?#\s]*/)?\w[\w.-]*\Z")]
+Sum = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})\Z")]
+Labels = Annotated[list[Annotated[str, Field(pattern=r"\S")]], Field(min_length=2, max_length=100)]
+Layers = Annotated[list[str], Field(min_length=1)]
 Precision = Literal["mixed_bfloat16", "mixed_float16"]
-BackboneName = Literal["resnet50", "vgg16"]
-MIRRORING = ("average_mirrored", "mirrored")
-BACKBONE_OF = {"resnet": "resnet50", "vgg": "vgg16"}
-# The names become parts of stages' and files' names, and of metrics' with _ for each -.
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$"), AfterValidator(_no_ensemble)]
+BackboneName = Literal[*BACKBONES]
+# They become parts of stages' and files' names, and of metrics' with _ for each -. The ensembles
+# have names that end in -folds and -weighted.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*(?<!-folds)(?<!-weighted)\Z")]
 
 
 class Section(BaseModel):
     """A section of `params.yaml`: no unknown keys, no silent conversion of types."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, regex_engine="python-re")
 
 
 T = TypeVar("T", bound=Section)
-Recipes = Annotated[dict[Name, T], AfterValidator(_not_empty)]
+Recipes = Annotated[dict[Name, T], Field(min_length=1)]
 
 
 class CsvPair(Section):
-    train: FileName
-    test: FileName
+    train: Place = required("The training images.", "data/sample/train.csv", "data/sample/test.csv")
+    test: Place = required("The test images.", "data/sample/test.csv", "data/sample/train.csv")
 
 
 class IdxFile(Section):
     """A file here or elsewhere. Why even a path needs its sum stands in `stages/sources/idx.py`."""
 
-    path: FileName | None = None
-    url: Annotated[str, Field(pattern=r"^https?://[^/?#\s]+/([^?#\s]*/)?\w[\w.-]*$")] | None = None
-    sum: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$")]
-
-    @model_validator(mode="after")
-    def _has_one_place(self) -> "IdxFile":
-        if (self.path is None) == (self.url is None):
-            raise ValueError("must have a path or a url, and not both")
-        return self
+    path: Place | None = optional("Where the file lies.", "mnist/train-images-idx3-ubyte.gz")
+    url: Url | None = optional("Or where it is fetched from.", "https://example.org/images.gz")
+    sum: Sum = required("The file's SHA-256 or MD5.", f"md5:{'0' * 32}")
 
 
 class IdxFiles(Section):
@@ -116,53 +74,48 @@ class IdxFiles(Section):
     train_labels: IdxFile
     test_images: IdxFile
     test_labels: IdxFile
-    transposed: bool | None = None  # columns for rows, as EMNIST has its images
+    transposed: bool | None = optional("The files store each image by columns, as EMNIST's do.")
+
+    def files(self) -> dict[str, IdxFile]:
+        return {name: file for name, file in self if isinstance(file, IdxFile)}
 
 
 class Data(Section):
-    source: Literal["fashion_mnist", "sample", "csv", "idx"]
-    csv: CsvPair
-    idx: IdxFiles | None = None
-    classes: Annotated[list[str], AfterValidator(_ten_different)] | None = None
-
-    @model_validator(mode="after")
-    def _has_what_its_source_needs(self) -> "Data":
-        if self.source == "idx" and self.idx is None:
-            raise ValueError("source is 'idx', so a section idx with its four files is needed")
-        # Else the images would go by Fashion-MNIST's names, and beside the study's numbers.
-        if self.source == "idx" and self.classes is None:
-            raise ValueError("source is 'idx', so classes is needed, with the names of the labels")
-        return self
+    source: Literal["fashion_mnist", "sample", "csv", "idx", "folder"] = required(
+        "Where the images come from; `sample` is a small part of Fashion-MNIST, in Git."
+    )
+    csv: CsvPair = required("Two tables: label,pixel1,...,pixel784, an image a row.")
+    idx: IdxFiles | None = optional("Four IDX files, gzipped or not.")
+    folder: Place | None = optional("A folder of pictures.", "data/pictures")
+    classes: Labels | None = optional("Names for the labels of csv and idx.", ["left", "right"])
 
 
 class Clean(Section):
-    duplicates: Literal["drop_all", "keep_first", "keep"]
+    duplicates: Literal["drop_all", "keep_first", "keep"] = required(
+        "What to do about training rows that occur several times: drop all, keep one, keep all."
+    )
 
 
 class UnitsRange(Section):
-    min: Width
-    max: Width
-    step: PositiveInt
-
-    @model_validator(mode="after")
-    def _ascends(self) -> "UnitsRange":
-        if self.max < self.min:
-            raise ValueError(f"max ({self.max}) must not be below min ({self.min})")
-        return self
+    min: Width = required("The smallest width of the first dense layer.", 32, 40)
+    max: Width = required("The largest width.", 512, 256)
+    step: PositiveInt = required("The distance from one width to the next.", 8, 16)
 
 
 class Tune(Section):
-    algorithm: Literal["hyperband", "bayesian", "random"]
-    objective: Literal["val_accuracy", "val_loss"]
-    units: UnitsRange | Width
-    learning_rate: Annotated[list[Rate], AfterValidator(_not_empty)] | Rate
-    validation_split: Fraction
-    batch_size: PositiveInt
-    patience: PositiveInt
-    max_epochs: PositiveInt
-    factor: Annotated[int, Field(ge=2)]
-    hyperband_iterations: PositiveInt
-    max_trials: PositiveInt
+    algorithm: Literal["hyperband", "bayesian", "random"] = required("Keras Tuner's algorithm.")
+    objective: Literal["val_accuracy", "val_loss"] = required("What makes a trial the best one.")
+    units: UnitsRange | Width = required("The range to search; one width is not searched for.")
+    learning_rate: Rates | Rate = required(
+        "The rates to try; a single rate is not searched for.", [0.01, 0.001, 0.0001], [0.01]
+    )
+    validation_split: Fraction = required("The last share of the images validates.", 0.2, 0.1)
+    batch_size: PositiveInt = required("Images in a step.", 64, 32)
+    patience: PositiveInt = required("Epochs without a better validation loss end a trial.", 5, 2)
+    max_epochs: PositiveInt = required("The most epochs of a trial.", 10, 5)
+    factor: Annotated[int, Field(ge=2)] = required("Hyperband keeps one trial in so many.", 3, 2)
+    hyperband_iterations: PositiveInt = required("How often Hyperband runs as a whole.", 1, 2)
+    max_trials: PositiveInt = required("The most trials of `bayesian` and `random`.", 20, 5)
 
     @property
     def searches_units(self) -> bool:
@@ -174,220 +127,132 @@ class Tune(Section):
 
 
 class CrossValidation(Section):
-    folds: Annotated[list[int], AfterValidator(_numbered_from_one)]
+    folds: Folds = required("The numbers of the folds, from 1.", [1, 2, 3, 4, 5], [1, 2])
 
 
 class TrainingRecipe(Section):
-    """What every training is told. The optional keys' meaning is in `stages/training/`."""
+    """What every training is told. Without the optional keys it is as in the study."""
 
-    learning_rate: Rate
-    epochs: PositiveInt
-    batch_size: PositiveInt
-    weight_decay: Decay | None = None
-    label_smoothing: Fraction | None = None
-    schedule: Literal["cosine"] | None = None
-    warmup_epochs: PositiveInt | None = None
-    ema_momentum: Fraction | None = None
-    dropout: Fraction | None = None
-    precision: Precision | None = None
-
-    @model_validator(mode="after")
-    def _warms_up_before_its_end(self) -> "TrainingRecipe":
-        if self.warmup_epochs and self.schedule is None:
-            raise ValueError("warmup_epochs needs a schedule; add `schedule: cosine`")
-        if self.warmup_epochs and self.warmup_epochs >= self.epochs:
-            raise ValueError(f"warmup_epochs must be below epochs ({self.epochs})")
-        return self
+    learning_rate: Rate = required("Adam's learning rate, the highest of a schedule.", 0.001, 0.01)
+    epochs: PositiveInt = required("Passes over the training images.", 30, 3)
+    batch_size: PositiveInt = required("Images in a step.", 64, 32)
+    weight_decay: Fraction | None = optional("AdamW's decay of the weights.", 0.01, 0.005)
+    label_smoothing: Fraction | None = optional("Share of a label spread over all.", 0.1, 0.2)
+    schedule: Literal["cosine"] | None = optional("The learning rate falls to 0 along a cosine.")
+    warmup_epochs: PositiveInt | None = optional("Epochs in which the rate rises first.", 1, 2)
+    ema_momentum: Fraction | None = optional("Of a moving average of the weights.", 0.99, 0.9)
+    dropout: Fraction | None = optional("Dropout at the hidden dense layers.", 0.3, 0.4)
+    precision: Precision | None = optional("Keras's dtype policy; without it float32.")
 
 
 class LenetRecipe(TrainingRecipe):
-    units: Literal["tuned"] | Width
-    learning_rate: Literal["tuned"] | Rate
-    batch_normalization: bool | None = None
-    flip: bool | None = None
-    shift: Shift | None = None
-    erasing: Fraction | None = None
-    average_mirrored: bool | None = None
-    average_shifted: Shift | None = None
-    seed: Seed | None = None  # the folds keep to the seed of the whole file
-    seed_by_fold: bool | None = None
+    units: Literal["tuned"] | Width = required("Width of the first dense layer.", 512, 100)
+    learning_rate: Literal["tuned"] | Rate = required("As for the heads.", 0.002, 0.005)
+    batch_normalization: bool | None = optional("Normalises after each pooling.")
+    flip: bool | None = optional("Training mirrors every second image.")
+    shift: Pixels | None = optional("Training moves each image by up to so many pixels.", 1, 3)
+    erasing: Fraction | None = optional("Share of images with a rectangle blackened.", 0.25, 0.15)
+    average_mirrored: bool | None = optional("Answers with the mean of both sides of an image.")
+    average_shifted: Pixels | None = optional("And of it moved by so many pixels each way.", 1, 3)
+    seed: Seed | None = optional("In place of the seed at the top, which cuts the folds.", 5, 6)
+    seed_by_fold: bool | None = optional("Each fold has a seed of its own: the next one.")
 
 
 class HeadRecipe(TrainingRecipe):
-    features: str
-    dense_units: Width
-    dense_layers: Annotated[int, Field(ge=1, le=8)]
-    validation_split: Fraction
-    standardise: bool | None = None
-    input_dropout: Fraction | None = None
+    features: str = required("The recipe of the features that the head is trained on.")
+    dense_units: Width = required("Width of each hidden layer.", 512, 300)
+    dense_layers: Annotated[int, Field(ge=1, le=8)] = required("Number of hidden layers.", 1, 3)
+    validation_split: Fraction | None = optional("The last share of the images validates.", 0.2)
+    cross_validated: bool | None = optional("A training for each of `cv.folds`, and their mean.")
+    standardise: bool | None = optional("Scales each feature to mean 0 and variance 1.")
+    input_dropout: Fraction | None = optional("Dropout of the features.", 0.2, 0.1)
 
 
 class Export(Section):
-    recipe: str
+    recipe: str = required("The recipe whose LeNet-5 Git keeps, and `predict` uses.")
 
 
 class Backbone(Section):
-    weights: Literal["imagenet", "random"]
-    layer: str
+    weights: Literal["imagenet", "random"] = required("`random` needs no file, and means nothing.")
+    layer: str = required("The last layer that is kept.", "conv4_block6_out", "block4_pool")
 
 
 class FeaturesRecipe(Section):
-    """Its meaning is in `stages/networks/backbone.py`."""
-
-    backbone: Literal["resnet50", "vgg16"]
-    input_size: Annotated[int, Field(ge=32, le=512)]  # neither network takes less than 32
-    preprocessing: Literal["unit", "imagenet"]
-    pooling: Literal["none", "avg", "avg_2x2", "avg_4x4"]
-    layers: Annotated[list[str], AfterValidator(_not_empty)] | None = None
-    mirrored: bool | None = None
-    precision: Precision | None = None
+    backbone: BackboneName = required("The frozen network that computes them.")
+    input_size: Annotated[int, Field(ge=32, le=512)] = required("Side in pixels.", 96, 40)
+    preprocessing: Literal["unit", "imagenet"] = required("0-1, or as the weights were trained.")
+    pooling: Literal["none", "avg", "avg_2x2", "avg_4x4"] = required("Means over what.")
+    layers: Layers | None = optional("Several layers, not the last alone.", ["block4_pool"])
+    mirrored: bool | None = optional("Each image's mirror image too.")
+    precision: Precision | None = optional("Keras's dtype policy; without it float32.")
 
 
-class Params(Section):
-    """The whole of `params.yaml`."""
-
-    seed: Seed
+class _WithoutHeads(Section):
+    seed: Seed = required("Draws all that is random.", 0, 1)
     data: Data
     clean: Clean
     tune: Tune
     cv: CrossValidation
     lenet: Recipes[LenetRecipe]
     export: Export
-    backbone: Annotated[dict[BackboneName, Backbone], AfterValidator(_not_empty)]
+    backbone: Annotated[dict[BackboneName, Backbone], Field(min_length=1)]
     features: Recipes[FeaturesRecipe]
-    resnet: Recipes[HeadRecipe]
-    vgg: Recipes[HeadRecipe]
-
-    @model_validator(mode="after")
-    def _agrees_with_itself(self) -> "Params":
-        """What one section says of another; a line for each contradiction."""
-        wrong = []
-        if self.export.recipe not in self.lenet:
-            wrong.append(_unknown("export.recipe", self.export.recipe, "lenet", self.lenet))
-        for name, recipe in self.lenet.items():
-            for key in ("units", "learning_rate"):
-                if getattr(recipe, key) == "tuned" and not getattr(self.tune, f"searches_{key}"):
-                    wrong.append(
-                        f"lenet.{name}.{key} is 'tuned', but tune.{key} is one value, so it is not "
-                        "searched for; give a number here, or a choice there"
-                    )
-        for name, recipe in self.features.items():
-            if recipe.backbone not in self.backbone:
-                key = f"features.{name}.backbone"
-                wrong.append(_unknown(key, recipe.backbone, "backbone", self.backbone))
-        for head, backbone in BACKBONE_OF.items():
-            for name, recipe in getattr(self, head).items():
-                key = f"{head}.{name}.features"
-                if recipe.features not in self.features:
-                    wrong.append(_unknown(key, recipe.features, "features", self.features))
-                elif self.features[recipe.features].backbone != backbone:
-                    wrong.append(f"{key} is {recipe.features!r}, which are not {backbone}'s")
-        if wrong:
-            raise ValueError("\n".join(wrong))
-        return self
 
 
-def _unknown(key: str, value: str, section: str, known: dict[str, Any]) -> str:
-    return f"{key} is {value!r}, which is not in {section}; it has {', '.join(known)}"
+_HEADS = dict.fromkeys(HEADS, Recipes[HeadRecipe])
+Params = create_model(
+    "Params", __base__=_WithoutHeads, __doc__="The whole of `params.yaml`.", **_HEADS
+)
 
-
-def recipe(recipes: dict[str, Section], name: str, section: str) -> Any:
-    """The recipe `name` out of `section`.
-
-    Raises:
-        InputError: there is no such recipe, or Keras's backend cannot carry it out.
-    """
-    if name not in recipes:
-        raise InputError(
-            f"params.yaml: {section}.{name} is missing; {section} has {', '.join(recipes)}. "
-            "Add it, or take one of these"
-        )
-    found = recipes[name]
-    for key in MIRRORING if os.environ.get("KERAS_BACKEND") == "torch" else ():
-        if getattr(found, key, None):
-            raise InputError(
-                f"params.yaml: {section}.{name}.{key} is true, and PyTorch cannot slice backwards; "
-                "let KERAS_BACKEND be tensorflow or jax, or take the key out"
-            )
-    return found
+BACKBONE_OF = {name: network.backbone for name, network in HEADS.items()}  # until nobody asks
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
-    """Read and check `path`.
+    """Read and check `path`, in YAML 1.2, as DVC reads it.
 
     Raises:
         InputError: a line for each key that is unknown, missing, of a wrong type, out of range or
             at odds with another.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing; run from the repository's root") from None
-    except RecursionError:
-        raise InputError(f"{path} is nested too deep; take the needless brackets out") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except Exception as error:  # nearly any, where a value is not what its tag (!!) says
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    except (LookupError, AttributeError, TypeError, OverflowError) as error:
-        # PyYAML lets these through where a value is not what its tag says, as in `!!bool x`.
-        raise InputError(
-            f"{path} is not valid YAML: a value and its tag (!!) do not go together "
-            f"({type(error).__name__}: {error}); take the tag out"
-        ) from None
     try:
-        return Params.model_validate(content)
+        params = Params.model_validate(content)
+        slips = list(contradictions.of(params))
     except ValidationError as error:
-        raise InputError("\n".join(_lines(path, error))) from None
+        slips = [_slip(**item) for item in error.errors(include_url=False, include_context=False)]
+    if slips:
+        raise InputError("\n".join(f"{path}: {' '.join(slip.split())}" for slip in slips))
+    return params
 
 
-# What pydantic puts into a location for the member of a union that it tried, as in `tuned` or a
-# number, and at its end where the key itself is wrong.
-UNION_MEMBER = re.compile(r"(literal|function-\w+)\[.*|constrained-\w+")
-WRONG_KEY = ".[key]"
-MESSAGES = {
-    "extra_forbidden": "unknown key, take it out or correct its name",
-    "dict_type": "must be a section with keys of its own (a dictionary)",
-    "model_type": "must be a section with keys of its own (a dictionary)",
-    "string_type": "must be a string (a number, put in quotes, is one)",
-}
+def _slip(loc: tuple[str | int, ...], input: Any, msg: str, type: str) -> str:
+    key = ".".join(map(str, loc)) or "the file"
+    return f"{key}: {msg}" if isinstance(input, dict) else f"{key} is {reprlib.repr(input)}: {msg}"
 
 
-def _lines(path: Path, error: ValidationError) -> list[str]:
-    by_key: dict[tuple[str, ...], list[Any]] = {}
-    for item in error.errors():
-        key = tuple(str(part) for part in item["loc"] if not UNION_MEMBER.fullmatch(str(part)))
-        by_key.setdefault(key, []).append(item)
-    # Every member of a union complains. Who got further into the value has the reason.
-    parents = {key[:length] for key in by_key for length in range(len(key))}
-    lines = []
-    for key, items in by_key.items():
-        if key not in parents:
-            lines += _of_key(".".join(key).removesuffix(WRONG_KEY), items)
-    return [f"{path}: {line}" for line in lines]
+def recipe(recipes: dict[str, Section], name: str, section: str) -> Any:
+    """The recipe `name` out of `section`.
+
+    Raises:
+        InputError: there is no such recipe.
+    """
+    if name not in recipes:
+        raise InputError(
+            f"params.yaml: {section}.{name} is missing; {section} has {', '.join(recipes)}. "
+            "Add it, or take one of these"
+        )
+    return recipes[name]
 
 
-def _of_key(name: str, items: list[Any]) -> list[str]:
-    if items[0]["type"] == "missing":
-        return [f"{name} is missing: add it"]
-    own = [item for item in items if item["type"] == "value_error"] or items
-    message = " or ".join(_must(item) for item in own)
-    if not name and own is not items:
-        return message.splitlines()
-    return [f"{name or 'the file'} is {_short(items[0]['input'])}: {message}"]
-
-
-def _must(item: Any) -> str:
-    message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return MESSAGES.get(
-        item["type"], message.replace("String should", "must").replace("should", "must")
-    )
-
-
-def _short(value: Any) -> str:
-    try:
-        text = reprlib.repr(value)  # unlike repr, it stops early in a value that aliases make huge
-    except ValueError:  # Python writes out no whole number of more than 4,300 digits
-        return "a value of thousands of digits"
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def trainings(params: Params, network: str, recipe: str) -> list[int]:
+    """The numbers of a recipe's trainings: the folds, or 1 where there is just one."""
+    in_folds = not NETWORKS[network].frozen or getattr(params, network)[recipe].cross_validated
+    return params.cv.folds if in_folds else [1]
 
 
 def main() -> None:
