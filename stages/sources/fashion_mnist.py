@@ -3,6 +3,7 @@
 import numpy as np
 
 from stages.base.images import SIDE, ImageSet
+from stages.catalog import OutsideFile
 from stages.sources import download, idx
 
 # The first home is Keras's copy. The second is the makers' own bucket: the README of
@@ -42,8 +43,8 @@ def read(split: str) -> ImageSet:
 
     def read_array(kind: str, shape: tuple[int, ...]) -> np.ndarray:
         name = f"{prefix}-{kind}"
-        file = download.OutsideFile(f"{name}-ubyte.gz", f"sha256:{SHA256[name]}")
-        return idx.read_array(download.fetch((file,), HOMES), shape)
+        file = OutsideFile(f"{name}-ubyte.gz", f"sha256:{SHA256[name]}")
+        return idx.read_array(download.fetch([file], HOMES), shape)
 
     return ImageSet(
         images=read_array("images-idx3", (rows, SIDE, SIDE)),

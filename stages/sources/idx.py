@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.base.images import SIDE, ImageSet
+from stages.catalog import OutsideFile
 from stages.cli import InputError
 from stages.params import IdxFile, IdxFiles
 from stages.sources import download
@@ -54,13 +55,14 @@ def read(files: IdxFiles, split: str, classes: tuple[str, ...]) -> ImageSet:
 
 def _local(file: IdxFile) -> Path:
     if file.url:
-        return download.fetch_url(file.url, file.sum)
+        home, _, name = file.url.rpartition("/")
+        return download.fetch([OutsideFile(name, file.sum)], [home])
     path = Path(file.path)
     if not path.is_file():
         raise InputError(
             f"{path} is missing, or is no file; put it there, or correct data.idx in params.yaml"
         )
-    download.check(path, [file.sum], remedy="replace it, or correct its sum in params.yaml")
+    download.check(path, file.sum, remedy="replace it, or correct its sum in params.yaml")
     return path
 
 

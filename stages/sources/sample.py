@@ -24,7 +24,7 @@ def read(split: str) -> ImageSet:
     way_out = f"`git checkout -- {PATH}` brings it back"
     if not PATH.is_file():
         raise InputError(f"{PATH} is missing; {way_out}")
-    download.check(PATH, [SUM], remedy=way_out)
+    download.check(PATH, SUM, remedy=way_out)
     with np.load(PATH, allow_pickle=False) as arrays:
         return ImageSet(
             images=arrays[f"{split}_images"],
