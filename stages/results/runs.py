@@ -81,6 +81,10 @@ class Classifier:
     random: bool = False
 
 
+def random_backbones(settings: Params) -> list[str]:
+    return [name for name, backbone in settings.backbone.items() if backbone.weights == "random"]
+
+
 def load_all(settings: Params) -> list[Model]:
     """Every model of a run, from what the evaluations wrote.
 
@@ -101,9 +105,9 @@ def load_all(settings: Params) -> list[Model]:
     )
     models = []
     for (network, recipe), folds in trainings.items():
-        title, backbone = NETWORKS[network].title, NETWORKS[network].backbone
-        random = backbone is not None and settings.backbone[backbone].weights == "random"
-        if backbone:
+        title = NETWORKS[network].title
+        random = NETWORKS[network].backbone in random_backbones(settings)
+        if NETWORKS[network].frozen:
             title += ", random weights" if random else ", frozen"
         if len(getattr(settings, network)) > 1:
             title += f" ({recipe})"
