@@ -30,19 +30,20 @@ def main(head: str, recipe: str) -> None:
     arrays = views.load(chosen.features, "test")
     labels = load_array(LABELS).argmax(axis=1).astype(np.uint8)
 
+    folds = params.trainings(settings, head, recipe)
     with atomic_folder(Path("metrics") / head / recipe) as folder:
-        for number in params.trainings(settings, head, recipe):
-            network = model.get_layer(f"head_{number}")
-            test = Predictions(views.mean_prediction(network, arrays), labels)
+        for fold in folds:
+            network = model.get_layer(f"head_{fold}")
 
             def with_weights(path: Path, network=network) -> np.ndarray:
                 network.load_weights(path)
                 return views.mean_prediction(network, arrays)
 
+            test = Predictions(views.mean_prediction(network, arrays), labels)
             summary = evaluation.evaluate(
-                trained / str(number), folder / str(number), test, with_weights
+                trained / str(fold), folder / str(fold), test, with_weights
             )
-            print(f"evaluate_{head}@{recipe}, training {number}: {summary}")
+            print(f"evaluate_{head}@{recipe}: fold {fold} of {len(folds)}: {summary}")
 
 
 if __name__ == "__main__":
