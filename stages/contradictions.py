@@ -8,11 +8,8 @@ from stages.catalog import NETWORKS
 if TYPE_CHECKING:
     from stages.params import HeadRecipe, LenetRecipe, Params, TrainingRecipe
 
-NEEDED_BY = {
-    # Without names the images would go by Fashion-MNIST's, and beside the study's numbers.
-    "idx": ("idx", "classes"),
-    "folder": ("folder",),
-}
+# Without names the images would go by Fashion-MNIST's, and beside the study's numbers.
+NEEDED_BY = {"idx": ("idx", "classes")}
 
 
 def of(params: "Params") -> Iterator[str]:

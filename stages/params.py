@@ -86,7 +86,12 @@ class Data(Section):
     )
     csv: CsvPair = required("Two tables: label,pixel1,...,pixel784, an image a row.")
     idx: IdxFiles | None = optional("Four IDX files, gzipped or not.")
-    folder: Place | None = optional("A folder of pictures.", "data/pictures")
+    folder: Place = required(
+        "A folder with pictures in train/CLASS/ and test/CLASS/.",
+        "data/sample/pictures",
+        "data/sample",
+    )
+    framed: bool | None = optional("False: the folder's pictures are scaled, and not trimmed.")
     classes: Labels | None = optional("Names for the labels of csv and idx.", ["left", "right"])
 
 

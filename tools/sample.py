@@ -3,11 +3,13 @@
 Run it from the repository's root. What it draws is seeded, and spread evenly over the classes.
 """
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pooch
+from PIL import Image
 
 from stages.base.files import atomic_file
 from stages.base.images import SPLITS, ImageSet
@@ -16,8 +18,9 @@ from stages.sources import csv_images, fashion_mnist, sample
 
 SEED = 0
 PER_CLASS = {"train": 200, "test": 50}
-PER_CLASS_IN_CSV = {"train": 10, "test": 5}
-CSV = {split: Path(f"data/sample/{split}.csv") for split in SPLITS}
+FEW_PER_CLASS = {"train": 10, "test": 5}  # as tables, and some classes as pictures
+PICTURES = Path("data/sample/pictures")
+CLASSES = ("Bag", "Sneaker", "Trouser")
 
 
 def draw(image_set: ImageSet, per_class: int) -> ImageSet:
@@ -33,19 +36,22 @@ def draw(image_set: ImageSet, per_class: int) -> ImageSet:
 
 def main() -> None:
     arrays = {}
+    shutil.rmtree(PICTURES, ignore_errors=True)
     for split in SPLITS:
         drawn = draw(fashion_mnist.read(split), PER_CLASS[split])
         arrays |= {f"{split}_images": drawn.images, f"{split}_labels": drawn.labels}
-        few = draw(drawn, PER_CLASS_IN_CSV[split])
+        few = draw(drawn, FEW_PER_CLASS[split])
         table = pd.DataFrame(few.table(), columns=csv_images.COLUMNS)
-        with atomic_file(CSV[split]) as unfinished:
-            table.to_csv(unfinished, index=False, lineterminator="\n")
+        table.to_csv(f"data/sample/{split}.csv", index=False, lineterminator="\n")
+        for row, (image, label) in enumerate(zip(few.images, few.labels, strict=True), start=1):
+            if (name := few.classes[label]) in CLASSES:
+                path = PICTURES / split / name / f"{row:03}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image).save(path, optimize=True)
     with atomic_file(sample.PATH) as unfinished:
         np.savez_compressed(unfinished, **arrays)
-    print(
-        f"sample: {sample.PATH} has {sample.PATH.stat().st_size:,} bytes, and the sum sha256:"
-        f"{pooch.file_hash(sample.PATH)}; stages/sources/sample.py pins {sample.SUM}"
-    )
+    pinned = f"stages/sources/sample.py pins {sample.SUM}"
+    print(f"sample: {sample.PATH} has the sum sha256:{pooch.file_hash(sample.PATH)}; {pinned}")
 
 
 if __name__ == "__main__":
