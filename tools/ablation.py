@@ -1,6 +1,6 @@
 """Write `metrics/ablation.csv` from a run of `ablation.yaml`: `python -m tools.ablation FOLDER`.
 
-A row a recipe, in the order of the file: the hyperparameters that differ from the row before it, the
+A row a recipe, in the order of the file: the hyperparameters that differ from the row before, the
 mean and the standard deviation of the test accuracy over the folds, and the difference to the row
 before it, paired by fold, with its 95 % interval (`stages/results/statistics.py`).
 """
