@@ -97,7 +97,7 @@ class Data(Section):
 
 class Clean(Section):
     duplicates: Literal["drop_all", "keep_first", "keep"] = required(
-        "What to do about training rows that occur several times: drop all, keep one, keep all."
+        "Repeated training rows: drop every copy, keep the first one, keep all."
     )
 
 
@@ -109,18 +109,22 @@ class UnitsRange(Section):
 
 class Tune(Section):
     algorithm: Literal["hyperband", "bayesian", "random"] = required("Keras Tuner's algorithm.")
-    objective: Literal["val_accuracy", "val_loss"] = required("What makes a trial the best one.")
-    units: UnitsRange | Width = required("The range to search; one width is not searched for.")
+    objective: Literal["val_accuracy", "val_loss"] = required("The measure of the best trial.")
+    units: UnitsRange | Width = required("The widths to search; a single width is not searched.")
     learning_rate: Rates | Rate = required(
-        "The rates to try; a single rate is not searched for.", [0.01, 0.001, 0.0001], [0.01]
+        "The rates to search; a single rate is not searched.", [0.01, 0.001, 0.0001], [0.01]
     )
-    validation_split: Fraction = required("The last share of the images validates.", 0.2, 0.1)
-    batch_size: PositiveInt = required("Images in a step.", 64, 32)
+    validation_split: Fraction = required(
+        "Share of the images, the last ones, for validation.", 0.2, 0.1
+    )
+    batch_size: PositiveInt = required("Images in a training step.", 64, 32)
     patience: PositiveInt = required("Epochs without a better validation loss end a trial.", 5, 2)
-    max_epochs: PositiveInt = required("The most epochs of a trial.", 10, 5)
-    factor: Annotated[int, Field(ge=2)] = required("Hyperband keeps one trial in so many.", 3, 2)
-    hyperband_iterations: PositiveInt = required("How often Hyperband runs as a whole.", 1, 2)
-    max_trials: PositiveInt = required("The most trials of `bayesian` and `random`.", 20, 5)
+    max_epochs: PositiveInt = required("Epochs of a trial at most.", 10, 5)
+    factor: Annotated[int, Field(ge=2)] = required(
+        "Hyperband promotes one trial in this many.", 3, 2
+    )
+    hyperband_iterations: PositiveInt = required("Runs of the whole algorithm.", 1, 2)
+    max_trials: PositiveInt = required("Trials of `bayesian` and `random`.", 20, 5)
 
     @property
     def searches_units(self) -> bool:
@@ -138,38 +142,46 @@ class CrossValidation(Section):
 class TrainingRecipe(Section):
     """What every training is told. Without the optional keys it is as in the study."""
 
-    learning_rate: Rate = required("Adam's learning rate, the highest of a schedule.", 0.001, 0.01)
+    learning_rate: Rate = required("Adam's learning rate; with a schedule, its peak.", 0.001, 0.01)
     epochs: PositiveInt = required("Passes over the training images.", 30, 3)
-    batch_size: PositiveInt = required("Images in a step.", 64, 32)
-    weight_decay: Fraction | None = optional("AdamW's decay of the weights.", 0.01, 0.005)
-    label_smoothing: Fraction | None = optional("Share of a label spread over all.", 0.1, 0.2)
-    schedule: Literal["cosine"] | None = optional("The learning rate falls to 0 along a cosine.")
-    warmup_epochs: PositiveInt | None = optional("Epochs in which the rate rises first.", 1, 2)
-    ema_momentum: Fraction | None = optional("Of a moving average of the weights.", 0.99, 0.9)
-    dropout: Fraction | None = optional("Dropout at the hidden dense layers.", 0.3, 0.4)
-    precision: Precision | None = optional("Keras's dtype policy; without it float32.")
+    batch_size: PositiveInt = required("Images in a training step.", 64, 32)
+    weight_decay: Fraction | None = optional("AdamW's weight decay.", 0.01, 0.005)
+    label_smoothing: Fraction | None = optional("Label smoothing.", 0.1, 0.2)
+    schedule: Literal["cosine"] | None = optional("Learning rate schedule, down to 0.")
+    warmup_epochs: PositiveInt | None = optional(
+        "Epochs in which the learning rate first rises.", 1, 2
+    )
+    ema_momentum: Fraction | None = optional(
+        "Moving average of the weights, used at the end.", 0.99, 0.9
+    )
+    dropout: Fraction | None = optional("Dropout of the hidden dense layers.", 0.3, 0.4)
+    precision: Precision | None = optional("Keras's dtype policy instead of float32.")
 
 
 class LenetRecipe(TrainingRecipe):
     units: Literal["tuned"] | Width = required("Width of the first dense layer.", 512, 100)
-    learning_rate: Literal["tuned"] | Rate = required("As for the heads.", 0.002, 0.005)
-    batch_normalization: bool | None = optional("Normalises after each pooling.")
-    flip: bool | None = optional("Training mirrors every second image.")
-    shift: Pixels | None = optional("Training moves each image by up to so many pixels.", 1, 3)
-    erasing: Fraction | None = optional("Share of images with a rectangle blackened.", 0.25, 0.15)
-    average_mirrored: bool | None = optional("Answers with the mean of both sides of an image.")
-    average_shifted: Pixels | None = optional("And of it moved by so many pixels each way.", 1, 3)
-    seed: Seed | None = optional("In place of the seed at the top, which cuts the folds.", 5, 6)
-    seed_by_fold: bool | None = optional("Each fold has a seed of its own: the next one.")
+    learning_rate: Literal["tuned"] | Rate = required("As above, or the tuner's.", 0.002, 0.005)
+    batch_normalization: bool | None = optional("Batch normalisation after each pooling.")
+    flip: bool | None = optional("Training mirrors half of the images.")
+    shift: Pixels | None = optional("Training shifts images by up to this many pixels.", 1, 3)
+    erasing: Fraction | None = optional("Share of training images with random erasing.", 0.25, 0.15)
+    average_mirrored: bool | None = optional(
+        "Predicts the mean over an image and its mirror image."
+    )
+    average_shifted: Pixels | None = optional("And over shifts by this many pixels.", 1, 3)
+    seed: Seed | None = optional("Instead of the seed above; not for the folds.", 5, 6)
+    seed_by_fold: bool | None = optional("Fold n adds n - 1 to the seed.")
 
 
 class HeadRecipe(TrainingRecipe):
-    features: str = required("The recipe of the features that the head is trained on.")
+    features: str = required("A key of the section `features`.")
     dense_units: Width = required("Width of each hidden layer.", 512, 300)
     dense_layers: Annotated[int, Field(ge=1, le=8)] = required("Number of hidden layers.", 1, 3)
-    validation_split: Fraction | None = optional("The last share of the images validates.", 0.2)
-    cross_validated: bool | None = optional("A training for each of `cv.folds`, and their mean.")
-    standardise: bool | None = optional("Scales each feature to mean 0 and variance 1.")
+    validation_split: Fraction | None = optional(
+        "Share of the images, the last ones, for validation.", 0.2
+    )
+    cross_validated: bool | None = optional("One training for each of `cv.folds`.")
+    standardise: bool | None = optional("Standardise each feature.")
     input_dropout: Fraction | None = optional("Dropout of the features.", 0.2, 0.1)
 
 
@@ -178,22 +190,30 @@ class Export(Section):
 
 
 class Backbone(Section):
-    weights: Literal["imagenet", "random"] = required("`random` needs no file, and means nothing.")
+    weights: Literal["imagenet", "random"] = required(
+        "`random` needs no file: to try the pipeline."
+    )
     layer: str = required("The last layer that is kept.", "conv4_block6_out", "block4_pool")
 
 
 class FeaturesRecipe(Section):
-    backbone: BackboneName = required("The frozen network that computes them.")
-    input_size: Annotated[int, Field(ge=32, le=512)] = required("Side in pixels.", 96, 40)
-    preprocessing: Literal["unit", "imagenet"] = required("0-1, or as the weights were trained.")
-    pooling: Literal["none", "avg", "avg_2x2", "avg_4x4"] = required("Means over what.")
-    layers: Layers | None = optional("Several layers, not the last alone.", ["block4_pool"])
-    mirrored: bool | None = optional("Each image's mirror image too.")
-    precision: Precision | None = optional("Keras's dtype policy; without it float32.")
+    backbone: BackboneName = required("A key of the section `backbone`.")
+    input_size: Annotated[int, Field(ge=32, le=512)] = required(
+        "Side of the resized images, in pixels.", 96, 40
+    )
+    preprocessing: Literal["unit", "imagenet"] = required("Pixels 0-1, or ImageNet preprocessing.")
+    pooling: Literal["none", "avg", "avg_2x2", "avg_4x4"] = required(
+        "Average pooling of each layer's output."
+    )
+    layers: Layers | None = optional(
+        "These layers instead of `backbone.NAME.layer`.", ["block4_pool"]
+    )
+    mirrored: bool | None = optional("Mirror images too, for training and prediction.")
+    precision: Precision | None = optional("Keras's dtype policy instead of float32.")
 
 
 class _WithoutHeads(Section):
-    seed: Seed = required("Draws all that is random.", 0, 1)
+    seed: Seed = required("The seed of all random numbers.", 0, 1)
     data: Data
     clean: Clean
     tune: Tune
