@@ -1,23 +1,85 @@
 """No test image helps to train or to choose, and no image validates a model that it trained.
 
-The graph says so in `test_wiring.py`; folds, statistics and temperatures have their tests beside
-those of what they belong to. Here are the images themselves, the code, and the run in Git.
+Folds, statistics and temperatures have their tests beside those of what they belong to. Here are
+the graph, the code, the images themselves, and the run in Git.
 """
 
 import ast
 import re
 from pathlib import Path
 
+import networkx
 import numpy as np
 import pytest
+from dvc.repo import Repo
 
+from stages import params
 from stages.base import images
 from stages.base.files import load_arrays, read_json
+from stages.catalog import HEADS, NETWORKS
 from stages.sources import sample
+from tests.imports import declared, graph, loaded
 from tests.project import ROOT
-from tests.test_wiring import HEADS, PARAMS, STAGES, TRAININGS, declared
 
-FOLDS = PARAMS["cv"]["folds"]
+STAGES = declared()
+TRAININGS = ["tune", "cv_lenet", *HEADS]
+# Only these may read both sets: they bring them in and take them apart.
+SPLITTING = ["ingest", "clean", "encode", "features"]
+SETTINGS = params.load(ROOT / "params.yaml")
+RECIPES = [(network, recipe) for network in NETWORKS for recipe in getattr(SETTINGS, network)]
+
+
+def kind(stage: str) -> str:
+    return stage.partition("@")[0]
+
+
+@pytest.fixture(scope="module")
+def before_trainings() -> set[str]:
+    """The trainings, and all stages that any of them waits for."""
+    with Repo(str(ROOT)) as repo:
+        whole = graph(repo)
+    trainings = {stage for stage in whole if kind(stage) in TRAININGS}
+    assert {kind(stage) for stage in trainings} == set(TRAININGS)
+    return trainings.union(*(networkx.descendants(whole, stage) for stage in trainings))
+
+
+def test_no_training_waits_for_an_evaluation(before_trainings):
+    assert {kind(stage) for stage in before_trainings} == {
+        *TRAININGS,
+        *SPLITTING,
+        "choose",
+        "weights",
+    }
+
+
+def test_no_training_depends_on_the_test_set(before_trainings):
+    """Nor on what was made of it."""
+    for stage in before_trainings:
+        if kind(stage) not in SPLITTING:
+            deps = STAGES[stage].deps
+            assert [dep for dep in deps if re.search("/test$|^data/(raw|clean)", dep)] == [], stage
+
+
+def names_the_test_set(path: Path) -> list[str]:
+    """The strings and names in a script or module by which it could ask for the test set."""
+    code = path.read_text(encoding="utf-8")
+    strings = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
+    texts = [text for text in strings if isinstance(text, str)]
+    asking = [text for text in texts if re.search(r"(^|[/_])test([/_.]|$)", text)]
+    return asking + re.findall(r"\bSPLITS\b", code)
+
+
+@pytest.mark.parametrize("name", ["tune", "cv_lenet", "train_head"])
+def test_no_training_asks_for_the_test_set(name):
+    """Not even for what its stage does not declare. `images.py` only has both names."""
+    modules = loaded(ROOT / f"stages/{name}.py") - {"stages/base/images.py"}
+    assert [module for module in modules if names_the_test_set(ROOT / module)] == []
+
+
+def test_an_evaluation_asks_for_it():
+    """So the search above finds it where it is."""
+    for name in ("evaluate_lenet", "evaluate_head", "features"):
+        assert names_the_test_set(ROOT / f"stages/{name}.py")
 
 
 def shared(train: np.ndarray, test: np.ndarray) -> int:
@@ -45,45 +107,13 @@ def test_no_published_test_image_is_a_training_image_or_its_mirror_image(fashion
     assert len({image.tobytes() for image in train}) == len(train), "nor is one in two folds"
 
 
-def names_the_test_set(path: Path) -> list[str]:
-    """The strings and names in a script or module by which it could ask for the test set."""
-    code = path.read_text(encoding="utf-8")
-    strings = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
-    texts = [text for text in strings if isinstance(text, str)]
-    found = [text for text in texts if re.search(r"(^|[/_])test([/_.]|$)", text)]
-    return found + re.findall(r"\bSPLITS\b", code)
-
-
-@pytest.mark.parametrize("name", TRAININGS)
-def test_no_training_asks_for_the_test_set(name):
-    """Not even for what its stage does not declare. `images.py` only has both names."""
-    modules = set(map(Path, declared(STAGES[name]))) - {Path("stages/base/images.py")}
-    assert {
-        str(path): found for path in modules if (found := names_the_test_set(ROOT / path))
-    } == {}
-
-
-def test_an_evaluation_asks_for_it():
-    """So the search above finds it where it is."""
-    for name in ("evaluate_lenet", "evaluate_head", "features"):
-        assert names_the_test_set(ROOT / f"stages/{name}.py")
-
-
-def validation_rows(folder: str) -> list[int]:
-    """Which of the training images validated the training that Git has in metrics/`folder`."""
-    return load_arrays(ROOT / "metrics" / folder / "predictions.npz")["validation_rows"].tolist()
-
-
-@pytest.mark.parametrize("recipe", PARAMS["lenet"])
-def test_the_folds_in_git_validate_every_image_once(recipe):
-    rows = read_json(ROOT / "metrics/clean.json")["rows"]
-    validated = [row for fold in FOLDS for row in validation_rows(f"lenet/{recipe}-{fold}")]
-    assert sorted(validated) == list(range(rows))
-
-
-@pytest.mark.parametrize(("head", "recipe"), HEADS)
-def test_the_heads_in_git_were_validated_on_the_last_images(head, recipe):
-    """Which none of their epochs saw: `test_heads.py`."""
-    rows = read_json(ROOT / "metrics/clean.json")["rows"]
-    first = int(rows * (1 - HEADS[head, recipe]["validation_split"]))
-    assert validation_rows(f"{head}/{recipe}") == list(range(first, rows))
+@pytest.mark.parametrize(("network", "recipe"), RECIPES)
+def test_the_run_in_git_was_validated_as_its_recipe_says(network, recipe):
+    """In folds every image once; else the last ones, which no epoch saw (`test_heads.py`)."""
+    folds = params.trainings(SETTINGS, network, recipe)
+    folder = ROOT / "metrics" / network / recipe
+    rows = [load_arrays(folder / f"{n}/predictions.npz")["validation_rows"] for n in folds]
+    images_in_all, first = read_json(ROOT / "metrics/clean.json")["rows"], 0
+    if len(folds) == 1:
+        first = int(images_in_all * (1 - getattr(SETTINGS, network)[recipe].validation_split))
+    assert sorted(np.concatenate(rows)) == list(range(first, images_in_all))
