@@ -126,7 +126,10 @@ OTHERS = [
 
 @pytest.mark.parametrize(
     "name",
-    [*NAMING, *(pytest.param(name, marks=pytest.mark.long) for name in set(OTHERS) - set(NAMING))],
+    [
+        *NAMING,
+        *(pytest.param(name, marks=pytest.mark.long) for name in sorted({*OTHERS} - {*NAMING})),
+    ],
 )
 def test_dvc_runs_what_depends_on_a_changed_param(edited, name):
     set_params(edited, {name: KEYS[name].others(PARAMS)[0]})
