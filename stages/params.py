@@ -86,11 +86,7 @@ class Data(Section):
     )
     csv: CsvPair = required("Two tables: label,pixel1,...,pixel784, an image a row.")
     idx: IdxFiles | None = optional("Four IDX files, gzipped or not.")
-    folder: Place = required(
-        "A folder with pictures in train/CLASS/ and test/CLASS/.",
-        "data/sample/pictures",
-        "data/sample",
-    )
+    folder: Place = required("Pictures in train/CLASS/ and test/CLASS/.", "data/sample/pictures")
     framed: bool | None = optional("False: the folder's pictures are scaled, and not trimmed.")
     classes: Labels | None = optional("Names for the labels of csv and idx.", ["left", "right"])
 
@@ -114,15 +110,11 @@ class Tune(Section):
     learning_rate: Rates | Rate = required(
         "The rates to search; a single rate is not searched.", [0.01, 0.001, 0.0001], [0.01]
     )
-    validation_split: Fraction = required(
-        "Share of the images, the last ones, for validation.", 0.2, 0.1
-    )
+    validation_split: Fraction = required("Share of validation images, the last ones.", 0.2, 0.1)
     batch_size: PositiveInt = required("Images in a training step.", 64, 32)
     patience: PositiveInt = required("Epochs without a better validation loss end a trial.", 5, 2)
     max_epochs: PositiveInt = required("Epochs of a trial at most.", 10, 5)
-    factor: Annotated[int, Field(ge=2)] = required(
-        "Hyperband promotes one trial in this many.", 3, 2
-    )
+    factor: Annotated[int, Field(ge=2)] = required("Hyperband promotes one in this many.", 3, 2)
     hyperband_iterations: PositiveInt = required("Runs of the whole algorithm.", 1, 2)
     max_trials: PositiveInt = required("Trials of `bayesian` and `random`.", 20, 5)
 
@@ -148,12 +140,8 @@ class TrainingRecipe(Section):
     weight_decay: Fraction | None = optional("AdamW's weight decay.", 0.01, 0.005)
     label_smoothing: Fraction | None = optional("Label smoothing.", 0.1, 0.2)
     schedule: Literal["cosine"] | None = optional("Learning rate schedule, down to 0.")
-    warmup_epochs: PositiveInt | None = optional(
-        "Epochs in which the learning rate first rises.", 1, 2
-    )
-    ema_momentum: Fraction | None = optional(
-        "Moving average of the weights, used at the end.", 0.99, 0.9
-    )
+    warmup_epochs: PositiveInt | None = optional("Epochs in which the rate first rises.", 1, 2)
+    ema_momentum: Fraction | None = optional("The final weights are a moving average.", 0.99, 0.9)
     dropout: Fraction | None = optional("Dropout of the hidden dense layers.", 0.3, 0.4)
     precision: Precision | None = optional("Keras's dtype policy instead of float32.")
 
@@ -165,9 +153,7 @@ class LenetRecipe(TrainingRecipe):
     flip: bool | None = optional("Training mirrors half of the images.")
     shift: Pixels | None = optional("Training shifts images by up to this many pixels.", 1, 3)
     erasing: Fraction | None = optional("Share of training images with random erasing.", 0.25, 0.15)
-    average_mirrored: bool | None = optional(
-        "Predicts the mean over an image and its mirror image."
-    )
+    average_mirrored: bool | None = optional("Predicts the mean of an image and its mirror image.")
     average_shifted: Pixels | None = optional("And over shifts by this many pixels.", 1, 3)
     seed: Seed | None = optional("Instead of the seed above; not for the folds.", 5, 6)
     seed_by_fold: bool | None = optional("Fold n adds n - 1 to the seed.")
@@ -177,9 +163,7 @@ class HeadRecipe(TrainingRecipe):
     features: str = required("A key of the section `features`.")
     dense_units: Width = required("Width of each hidden layer.", 512, 300)
     dense_layers: Annotated[int, Field(ge=1, le=8)] = required("Number of hidden layers.", 1, 3)
-    validation_split: Fraction | None = optional(
-        "Share of the images, the last ones, for validation.", 0.2
-    )
+    validation_split: Fraction | None = optional("Share of validation images, the last ones.", 0.2)
     cross_validated: bool | None = optional("One training for each of `cv.folds`.")
     standardise: bool | None = optional("Standardise each feature.")
     input_dropout: Fraction | None = optional("Dropout of the features.", 0.2, 0.1)
@@ -190,24 +174,18 @@ class Export(Section):
 
 
 class Backbone(Section):
-    weights: Literal["imagenet", "random"] = required(
-        "`random` needs no file: to try the pipeline."
-    )
+    weights: Literal["imagenet", "random"] = required("`random`: no file, to try the pipeline.")
     layer: str = required("The last layer that is kept.", "conv4_block6_out", "block4_pool")
 
 
 class FeaturesRecipe(Section):
     backbone: BackboneName = required("A key of the section `backbone`.")
-    input_size: Annotated[int, Field(ge=32, le=512)] = required(
-        "Side of the resized images, in pixels.", 96, 40
-    )
+    input_size: Annotated[int, Field(ge=32, le=512)] = required("Image side in pixels.", 96, 40)
     preprocessing: Literal["unit", "imagenet"] = required("Pixels 0-1, or ImageNet preprocessing.")
     pooling: Literal["none", "avg", "avg_2x2", "avg_4x4"] = required(
-        "Average pooling of each layer's output."
+        "Average pooling of each layer."
     )
-    layers: Layers | None = optional(
-        "These layers instead of `backbone.NAME.layer`.", ["block4_pool"]
-    )
+    layers: Layers | None = optional("Layers instead of `backbone.NAME.layer`.", ["block4_pool"])
     mirrored: bool | None = optional("Mirror images too, for training and prediction.")
     precision: Precision | None = optional("Keras's dtype policy instead of float32.")
 
@@ -228,8 +206,6 @@ _HEADS = dict.fromkeys(HEADS, Recipes[HeadRecipe])
 Params = create_model(
     "Params", __base__=_WithoutHeads, __doc__="The whole of `params.yaml`.", **_HEADS
 )
-
-BACKBONE_OF = {name: network.backbone for name, network in HEADS.items()}  # until nobody asks
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
@@ -267,10 +243,7 @@ def recipe(recipes: dict[str, Section], name: str, section: str) -> Any:
         InputError: there is no such recipe.
     """
     if name not in recipes:
-        raise InputError(
-            f"params.yaml: {section}.{name} is missing; {section} has {', '.join(recipes)}. "
-            "Add it, or take one of these"
-        )
+        raise InputError(f"params.yaml: {section}.{name} is missing; there is {', '.join(recipes)}")
     return recipes[name]
 
 
