@@ -33,16 +33,23 @@ def build(
     """
     layers = keras.layers
     stack = [keras.Input((SIDE, SIDE, 1), name="image")]
+    # Keras cannot erase in float16, so all augmentation is in full precision.
     if flip:
-        stack.append(layers.RandomFlip("horizontal", name="flip"))
+        stack.append(layers.RandomFlip("horizontal", dtype="float32", name="flip"))
     if shift:
         share = shift / SIDE
-        stack.append(layers.RandomTranslation(share, share, fill_mode="constant", name="shift"))
+        stack.append(
+            layers.RandomTranslation(
+                share, share, fill_mode="constant", dtype="float32", name="shift"
+            )
+        )
     if erasing:
         # A single number would be the upper bound of a share drawn anew for every image.
         factor = (erasing, erasing)
         stack.append(
-            layers.RandomErasing(factor, fill_value=0.0, value_range=(0, 1), name="erasing")
+            layers.RandomErasing(
+                factor, fill_value=0.0, value_range=(0, 1), dtype="float32", name="erasing"
+            )
         )
     for number, (filters, padding) in enumerate(((32, "same"), (48, "valid")), start=1):
         convolution = {"filters": filters, "kernel_size": 5, "padding": padding}
