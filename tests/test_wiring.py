@@ -243,6 +243,14 @@ def test_what_git_keeps_is_not_cached_and_stays_when_a_stage_fails():
             assert out.persist == (git and stage.name != "clean"), out
 
 
+def test_git_ignores_what_the_cache_keeps():
+    """Beforehand: a run that fails can take the lines out again that DVC wrote during it."""
+    cached = {out.def_path for stage in STAGES.values() for out in stage.outs if out.use_cache}
+    command = ["git", "check-ignore", "--no-index", *cached]
+    ignored = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    assert set(ignored.split()) == cached
+
+
 def test_no_stage_depends_on_a_folder_that_holds_some_of_the_caches():
     """A failed `dvc pull` leaves such a folder empty, which counts as changed."""
     cached = [out.def_path for stage in STAGES.values() for out in stage.outs if out.use_cache]
