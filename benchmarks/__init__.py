@@ -1,1 +1,1 @@
-"""What the speed claims rest on; `python -m benchmarks` runs it."""
+"""What docs/speed.md rests on; `python -m benchmarks` runs it."""
