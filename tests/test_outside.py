@@ -1,137 +1,90 @@
-"""What comes from outside is data: nothing in it runs, and none of it grows without end.
+"""What comes from outside is data: nothing in it runs, its sum is checked, and none grows."""
 
-Here for what the project reads itself. Models are in `test_predict.py`, downloads and mirrors in
-`test_download.py`, params in `test_params.py`.
-"""
-
-import binascii
+import json
 import pickle
-import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import pairwise
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
-from PIL import ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
 
-from stages.base.files import load_array, load_arrays, read_yaml
+from stages.base.files import load_array, load_arrays
+from stages.catalog import BACKBONES
+from stages.sources import download, fashion_mnist, pictures
+from stages.training.keras_setup import keras
 from tests.helpers import message_of, traced_memory
 from tools import predict
 
-# Nine to the eighth values, should anything write them all out.
-ALIASES = ["a: &a [1]"]
-for before, after in pairwise("abcdefghi"):
-    ALIASES.append(f"{after}: &{after} [{', '.join([f'*{before}'] * 9)}]")
+pytestmark = pytest.mark.outside
+CODE = "__import__('pathlib').Path('ran').touch()"
+IMAGES = np.zeros((1, 28, 28), np.uint8)
 
 
-@contextmanager
-def within_memory(most: int) -> Iterator[None]:
-    """Python may take `most` bytes in the block at any time."""
-    with traced_memory() as found:
-        yield
-    assert found.peak < most
+@pytest.fixture(autouse=True)
+def nothing_runs(tmp_path, monkeypatch):
+    """The code in a test's input would make the file `ran`."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert not Path("ran").exists()
+
+
+def save_model(*more: keras.Layer) -> None:
+    stack = [keras.Input((28, 28)), *more, keras.layers.Flatten()]
+    keras.Sequential([*stack, keras.layers.Dense(2, "softmax")]).save("model.keras")
+
+
+def test_a_lambda_layer_in_a_model():
+    save_model(keras.layers.Lambda(eval(f"lambda x: ({CODE}, x)[1]")))
+    Path("ran").unlink()
+    assert "Lambda" in message_of(predict.predict, [Path("model.keras")], IMAGES)
+
+
+@pytest.mark.parametrize("module", ["os", "keras.src.saving.saving_lib.os", "builtins", None])
+def test_an_object_from_elsewhere_in_a_model(module):
+    save_model()
+    with zipfile.ZipFile("model.keras", "a") as archive:
+        config = json.loads(archive.read("config.json"))
+        system = {"module": module, "class_name": "system", "config": "touch ran"}
+        config["config"]["layers"][-1]["config"]["activation"] = system
+        archive.writestr("config.json", json.dumps(config))
+    assert "deserialized" in message_of(predict.predict, [Path("model.keras")], IMAGES)
 
 
 class Runs:
-    """Unpickled, it makes a file."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
     def __reduce__(self):
-        return Path.touch, (self.path,)
+        return eval, (CODE,)
 
 
-@pytest.fixture
-def objects(tmp_path):
-    """An array of one object that runs when it is unpickled, as it does without our caution."""
-    array = np.array([Runs(tmp_path / "ran")], dtype=object)
-    np.save(tmp_path / "check.npy", array)
-    np.load(tmp_path / "check.npy", allow_pickle=True)
-    (tmp_path / "ran").unlink()
-    yield array
-    assert not (tmp_path / "ran").exists()
+@pytest.mark.parametrize("save", [np.save, np.savez, lambda file, array: pickle.dump(array, file)])
+def test_an_object_in_an_array(save):
+    with Path("array").open("wb") as file:
+        save(file, np.array([Runs()], dtype=object))
+    with pytest.raises(ValueError, match=r"pickle|Python objects"):
+        (load_arrays if save is np.savez else load_array)("array")
 
 
-def test_an_object_in_an_array(objects, tmp_path):
-    path = tmp_path / "images.npy"
-    np.save(path, objects)
-    assert message_of(load_array, path).startswith(f"{path} is damaged (")
+def test_a_file_with_another_sum_is_not_read(monkeypatch):
+    monkeypatch.setenv("FASHION_MIRROR", ".")
+    monkeypatch.setattr(fashion_mnist, "HOMES", ())
+    for name in fashion_mnist.SHA256:
+        Path(f"{name}-ubyte.gz").touch()
+    assert "has another sum" in message_of(fashion_mnist.read, "train")
+    for file in sum([backbone.files for backbone in BACKBONES.values()], ()):
+        Path(file.name).touch()
+        assert "has another sum" in message_of(download.fetch, [file], ())
 
 
-@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_an_object_in_an_archive_of_arrays(objects, tmp_path, save):
-    path = tmp_path / "validation.npz"
-    save(path, labels=np.arange(3), rows=objects)
-    assert message_of(load_arrays, path).startswith(f"{path} is damaged (Object arrays cannot be")
-
-
-def test_a_pickle_in_place_of_an_array(objects, tmp_path):
-    path = tmp_path / "images.npy"
-    path.write_bytes(pickle.dumps(objects[0]))
-    for load in (load_array, load_arrays):
-        assert message_of(load, path).startswith(f"{path} is damaged (")
-
-
-def test_a_python_tag_in_yaml(tmp_path):
-    path = tmp_path / "hyperparameters.yaml"
-    ran = tmp_path / "ran"
-    path.write_text(f"units: !!python/object/apply:os.mkdir [{ran}]")
-    yaml.unsafe_load(path.read_text())
-    ran.rmdir()
-    assert message_of(read_yaml, path).startswith(f"{path} is damaged (could not determine a cons")
-    assert not ran.exists()
-
-
-@pytest.mark.parametrize("value", ["!!bool x", '!!int ""', "!!timestamp x"])
-def test_a_yaml_tag_that_its_value_does_not_fit(tmp_path, value):
-    path = tmp_path / "hyperparameters.yaml"
-    path.write_text(f"units: {value}")
-    assert message_of(read_yaml, path).startswith(f"{path} is damaged (")
-
-
-def test_aliases_in_yaml_do_not_multiply(tmp_path):
-    path = tmp_path / "hyperparameters.yaml"
-    path.write_text("\n".join(ALIASES))
-    with within_memory(2**20):
-        assert len(read_yaml(path)["i"]) == 9
-
-
-def png(width: int, height: int, pixels: bytes, *more: tuple[bytes, bytes]) -> bytes:
-    """A PNG in shades of one bit, with more chunks before its pixels, whose lines are `pixels`."""
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    chunks = [(b"IHDR", header), *more, (b"IDAT", zlib.compress(pixels)), (b"IEND", b"")]
-    number = struct.Struct(">I").pack
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        number(len(content)) + kind + content + number(binascii.crc32(kind + content))
-        for kind, content in chunks
-    )
-
-
-def test_a_picture_that_grows_without_end(tmp_path, monkeypatch):
-    """196 million pixels in 25 kB: it is refused by its header, before it is unpacked."""
-    (tmp_path / "good.png").write_bytes(png(8, 8, bytes(2 * 8)))
-    predict.read(tmp_path / "good.png")  # Pillow loads its parts with the first picture
-    # Python does not count what Pillow unpacks into.
+@pytest.mark.parametrize(("side", "characters"), [(14_000, 1), (8, 20 * 2**20)])
+def test_a_small_picture_that_unpacks_to_a_large_one(monkeypatch, side, characters):
+    """196 million pixels, or 20 MB of text: refused before they are unpacked."""
+    Image.init()  # Pillow loads its parts with the first picture
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("name", " " * characters, zip=True)
+    Image.new("1", (side, side)).save("large.png", pnginfo=texts)
+    assert Path("large.png").stat().st_size < 30_000
+    # Python does not count what Pillow unpacks pixels into.
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("unpacked"))
-    path = tmp_path / "bomb.png"
-    path.write_bytes(png(14_000, 14_000, bytes(14_000 * 1_751)))
-    assert path.stat().st_size < 30_000
-    with within_memory(2**23):
-        message = message_of(predict.read, path)
-    assert message == f"{path} has more than 89,478,485 pixels; make it smaller"
-
-
-@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
-def test_a_text_in_a_picture_that_grows_without_end(tmp_path, kind):
-    """20 MB in 20 kB. Pillow reads such texts before the pixels."""
-    path = tmp_path / "bomb.png"
-    text = b"name\0\0" + zlib.compress(bytes(20 * 2**20))
-    path.write_bytes(png(8, 8, bytes(2 * 8), (kind, text)))
-    with within_memory(2**23):
-        message = message_of(predict.read, path)
-    assert message.startswith(f"{path} cannot be read (Decompressed data too large")
+    with traced_memory() as taken:
+        message_of(pictures.read, Path("large.png"))
+    assert taken.peak < 2**23
