@@ -54,7 +54,7 @@ def _of_training(key: str, recipe: "TrainingRecipe") -> Iterator[str]:
 
 def _of_lenet(key: str, recipe: "LenetRecipe", params: "Params") -> Iterator[str]:
     for name in ("units", "learning_rate"):
-        if getattr(recipe, name) == "tuned" and not getattr(params.tune, f"searches_{name}"):
+        if getattr(recipe, name, None) == "tuned" and not getattr(params.tune, f"searches_{name}"):
             yield f"{key}.{name} is 'tuned', but tune.{name} is one value; give a number here"
 
 
