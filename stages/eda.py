@@ -14,11 +14,9 @@ import seaborn as sns
 from matplotlib.cbook import boxplot_stats
 from matplotlib.collections import PolyCollection
 
-from stages import params
 from stages.base import images
-from stages.base.classes import class_names
 from stages.base.files import atomic_folder
-from stages.base.images import CLASSES, SIDE
+from stages.base.images import SIDE
 from stages.cli import run
 from stages.results import figures
 from stages.results.figures import plt
@@ -29,6 +27,7 @@ OUTPUT = "plots/eda"
 GREY = "grey value (0-255)"
 VALUES = 256
 SAMPLES = 12  # images of each class
+MANY = 20  # classes: if there are more, each takes less room
 
 # (row, column) of single pixels: two corners and two edges, then four around the middle.
 OUTER = ((1, 1), (28, 28), (15, 1), (1, 15))
@@ -44,17 +43,18 @@ def number(row: int, column: int) -> int:
     return (row - 1) * SIDE + column
 
 
-def count_values(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many images of each class have each grey value at each pixel: int (784, 10, 256).
+def count_values(pixels: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """How many images of each class have each grey value at each pixel: int (784, classes, 256).
 
     Args:
         pixels: uint8 (n, 784).
         labels: uint8 (n,).
+        classes: their number.
     """
     offsets = labels.astype(np.intp) * VALUES
     columns = np.ascontiguousarray(pixels.T)
-    counts = [np.bincount(offsets + column, minlength=CLASSES * VALUES) for column in columns]
-    return np.reshape(counts, (-1, CLASSES, VALUES))
+    counts = [np.bincount(offsets + column, minlength=classes * VALUES) for column in columns]
+    return np.reshape(counts, (-1, classes, VALUES))
 
 
 def binned(counts: np.ndarray, bins: int) -> np.ndarray:
@@ -110,6 +110,7 @@ def single_pixel_histograms(counts: np.ndarray, bins: int = 32) -> plt.Figure:
         )
         axes.grid(False, axis="x")
     axes.set(yscale="log", ylim=(0.8, 2 * total), xlim=(0, VALUES), xticks=[0, 64, 128, 192])
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     figure.supxlabel(f"{GREY}, in {bins} bins", fontsize="medium")
     figure.supylabel("images (log scale)", fontsize="medium")
     figure.suptitle("Histograms of single pixels: at the edge (grey), around the middle (blue)")
@@ -146,18 +147,20 @@ def box_plots(row: np.ndarray) -> plt.Figure:
     return figure
 
 
-def samples(pixels: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> plt.Figure:
+def samples(pixels: np.ndarray, labels: np.ndarray, names: list[str]) -> plt.Figure:
     """The first `SAMPLES` images of every class, a row each. `pixels`: uint8 (n, 784)."""
     cell = SIDE + 2
-    sheet = np.full((CLASSES * cell, SAMPLES * cell), 255, np.uint8)
-    for label in range(CLASSES):
+    sheet = np.full((len(names) * cell, SAMPLES * cell), 255, np.uint8)
+    for label in range(len(names)):
         for place, index in enumerate(np.flatnonzero(labels == label)[:SAMPLES]):
             top, left = label * cell + 1, place * cell + 1
             sheet[top : top + SIDE, left : left + SIDE] = pixels[index].reshape(SIDE, SIDE)
-    figure, axes = plt.subplots(figsize=(10.5, 7.9))
+    side = 0.72 if len(names) <= MANY else 0.36  # of an image, in inches
+    size = (1.86 + SAMPLES * side, 0.7 + len(names) * side)
+    figure, axes = plt.subplots(figsize=size)
     axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set(xticks=[], title=f"The first {SAMPLES} training images of each class (0 is black)")
-    axes.set_yticks((np.arange(CLASSES) + 0.5) * cell, names)
+    axes.set_yticks((np.arange(len(names)) + 0.5) * cell, names)
     axes.grid(False)
     axes.spines[:].set_visible(False)
     return figure
@@ -222,7 +225,7 @@ def correlation_heat_map(correlation: np.ndarray) -> plt.Figure:
 
 
 def balance(per_class: np.ndarray) -> str:
-    """Whether the classes are balanced, in words. `per_class`: int (10,), images of each."""
+    """Whether the classes are balanced, in words. `per_class`: int (classes,), images of each."""
     least, most = per_class.min(), per_class.max()
     if least == most:
         return f"{most:,} each (balanced)"
@@ -230,9 +233,10 @@ def balance(per_class: np.ndarray) -> str:
     return f"{least:,} to {most:,} each ({verdict})"
 
 
-def class_balance(per_class: np.ndarray, names: tuple[str, ...]) -> plt.Figure:
-    """A bar for each class. `per_class`: int (10,)."""
-    figure, axes = plt.subplots(figsize=(8, 4.6))
+def class_balance(per_class: np.ndarray, names: list[str]) -> plt.Figure:
+    """A bar for each class. `per_class`: int (classes,)."""
+    bar = 0.36 if len(names) <= MANY else 0.2  # in inches
+    figure, axes = plt.subplots(figsize=(8, 1 + bar * len(names)))
     bars = axes.barh(names, per_class, color=figures.TRAINING_COLOR)
     axes.bar_label(bars, fmt="{:,.0f}", padding=4)
     axes.set(xlabel="training images", xlim=(0, 1.12 * per_class.max()))
@@ -245,38 +249,44 @@ def class_balance(per_class: np.ndarray, names: tuple[str, ...]) -> plt.Figure:
     return figure
 
 
-def class_means(counts: np.ndarray, names: tuple[str, ...]) -> plt.Figure:
-    """The mean image of every class. `counts`: int (784, 10, 256)."""
+def class_means(counts: np.ndarray, names: list[str]) -> plt.Figure:
+    """The mean image of every class. `counts`: int (784, classes, 256)."""
     per_class = counts[0].sum(axis=-1)
     # A class without images gets an empty picture: NaN, and no division by zero.
     means = (counts @ np.arange(VALUES)).T / np.where(per_class, per_class, np.nan)[:, None]
-    figure, grid = plt.subplots(2, CLASSES // 2, figsize=(11, 5))
-    for axes, mean, name in zip(grid.flat, means, names, strict=True):
+    columns = min(len(names), 5 if len(names) <= MANY else 8)
+    rows = -(-len(names) // columns)
+    size = (11, 0.6 + 11 / columns * rows)
+    figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for axes, mean, name in zip(grid.flat, means, names, strict=False):
         image = axes.imshow(mean.reshape(SIDE, SIDE), cmap="gray", vmin=0, vmax=255)
-        axes.set(xticks=[], yticks=[], title=name)
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(name, fontsize="medium" if len(names) > MANY else None)
+    for axes in grid.flat[len(names) :]:
+        axes.set_axis_off()
     figure.colorbar(image, ax=grid, label=f"mean {GREY}", ticks=[0, 64, 128, 192, 255])
     figure.suptitle("The mean image of each class")
     return figure
 
 
-def histogram_table(counts: np.ndarray, names: tuple[str, ...], bins: int = 32) -> pd.DataFrame:
-    """Pixels by grey value, of all images and of each class. `counts`: int (784, 10, 256)."""
+def histogram_table(counts: np.ndarray, classes: tuple[str, ...], bins: int = 32) -> pd.DataFrame:
+    """Pixels by grey value, of all images and of each class. `counts`: int (784, classes, 256)."""
     per_class = binned(counts.sum(axis=0), bins)
     histograms = np.vstack([per_class.sum(axis=0), per_class])
     return pd.DataFrame(
         {
             "value": np.tile(np.arange(0, VALUES, VALUES // bins), len(histograms)),
             "count": histograms.ravel(),
-            "class": np.repeat(["all", *names], bins),
+            "class": np.repeat(["all", *classes], bins),
         }
     )
 
 
 def main() -> None:
-    names = class_names(params.load().data)
     train = images.load(INPUT, "train")
+    names = figures.class_names(train.classes)
     pixels, labels = train.images.reshape(len(train), -1), train.labels
-    counts = count_values(pixels, labels)
+    counts = count_values(pixels, labels, len(names))
     all_classes, per_class = counts.sum(axis=1), counts[0].sum(axis=-1)
 
     drawn = {
@@ -289,8 +299,8 @@ def main() -> None:
         "class_means": class_means(counts, names),
     }
     tables = {
-        "class_balance": pd.DataFrame({"class": names, "count": per_class}),
-        "pixel_histograms": histogram_table(counts, names),
+        "class_balance": pd.DataFrame({"class": train.classes, "count": per_class}),
+        "pixel_histograms": histogram_table(counts, train.classes),
     }
     with atomic_folder(OUTPUT) as folder:
         for name, figure in drawn.items():

@@ -1,5 +1,7 @@
 """How every figure of the project looks, and how it is written."""
 
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import matplotlib as mpl
@@ -9,14 +11,56 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib import font_manager
 
 from stages.base.files import atomic_file
 
-# Seaborn's "colorblind" palette after Okabe and Ito: told apart by readers of every colour vision.
+# Seaborn's "colorblind" palette after Okabe and Ito: two colours for readers of any colour vision.
 TRAINING_COLOR, VALIDATION_COLOR, *_ = sns.color_palette("colorblind")
+# Matplotlib brings the first. The others have signs that it lacks, and are used where installed.
+FONTS = (
+    "DejaVu Sans",
+    "Noto Sans",
+    "Noto Sans CJK JP",
+    "Noto Sans Devanagari",
+    "Noto Sans Thai",
+    "Hiragino Sans",
+    "Yu Gothic",
+    "Microsoft YaHei",
+    "Arial Unicode MS",
+)
+LONGEST = 20  # characters of a class's name
 
+mpl.rcdefaults()  # whatever the user's own `matplotlibrc` says
 sns.set_theme(style="whitegrid", palette="colorblind", font_scale=0.9)
-mpl.rcParams.update({"figure.dpi": 100, "savefig.dpi": 100, "figure.constrained_layout.use": True})
+mpl.rcParams |= {
+    "font.family": [font for font in FONTS if font in font_manager.get_font_names()],
+    "text.parse_math": False,  # a $ in a name is a dollar
+    "figure.dpi": 100,
+    "savefig.dpi": 100,
+    "figure.constrained_layout.use": True,
+}
+
+
+@cache
+def _characters() -> set[int]:
+    """The code points for which a font has a sign."""
+    families = mpl.rcParams["font.family"]
+    fonts = (font_manager.get_font(font_manager.findfont(family)) for family in families)
+    return {code for font in fonts for code in font.get_charmap()}
+
+
+def class_names(classes: Sequence[str]) -> list[str]:
+    """The classes' names as figures show them, each another.
+
+    A name that is too long, or that no font has all the signs for, gets its label before it.
+    """
+    shown = []
+    for label, name in enumerate(classes):
+        signs = "".join(sign if ord(sign) in _characters() else "\u25af" for sign in name)
+        short = signs if len(signs) <= LONGEST else f"{signs[: LONGEST - 1]}…"
+        shown.append(name if short == name else f"{label}: {short}")
+    return shown
 
 
 def save(figure: plt.Figure, path: Path | str) -> None:
