@@ -1,4 +1,4 @@
-"""The search: its schedule, its interruption, and what it leaves alone."""
+"""The search: its trials, its interruption, and what it does not search."""
 
 from pathlib import Path
 
@@ -7,20 +7,21 @@ import pandas as pd
 import pytest
 import yaml
 
-from stages import params, tune
-from stages.base.files import read_json, read_yaml
+from stages import choose, params, tune
+from stages.base.files import read_json, read_yaml, write_json
+from tests.helpers import contents, traced_memory
 from tests.project import ROOT, set_params
 
-import keras_tuner  # isort: skip  # imports Keras, which keras_setup must do first
+ONE_EPOCH = {"tune.max_trials": 2, "tune.max_epochs": 1}
 
 
 def make_project(folder: Path) -> None:
-    """60 encoded training images, and params for a search of seven epochs."""
-    (folder / "data/encoded/train").mkdir(parents=True)
-    images = np.random.default_rng(0).random((60, 28, 28, 1), np.float32)
-    np.save(folder / "data/encoded/train/images.npy", images)
-    labels = np.eye(10, dtype=np.float32)[np.arange(60) % 10]
-    np.save(folder / "data/encoded/train/labels.npy", labels)
+    """60 encoded training images of ten classes, and params for a search of seven epochs."""
+    encoded = folder / "data/encoded/train"
+    encoded.mkdir(parents=True)
+    np.save(encoded / "images.npy", np.random.default_rng(0).random((60, 28, 28, 1), np.float32))
+    np.save(encoded / "labels.npy", np.eye(10, dtype=np.float32)[np.arange(60) % 10])
+    write_json(encoded / "classes.json", list("abcdefghij"))
     (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     units = {"min": 32, "max": 64, "step": 8}
     set_params(folder, {"tune.max_epochs": 2, "tune.factor": 2, "tune.units": units})
@@ -48,11 +49,12 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[int]]
         patch.chdir(folder)
         patch.setattr(tune.Lenet, "fit", recorded)
         tune.main()
+        choose.main()
     return folder, steps
 
 
-def interrupt_after(trials: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the search be broken off, as by Ctrl-C, when one more trial is about to train."""
+def interrupted_after(trials: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Search until one more trial is about to train, as with Ctrl-C in that moment."""
     fit, count = tune.Lenet.fit, iter(range(trials))
 
     def interrupted(self, *args, **kwargs):
@@ -60,74 +62,54 @@ def interrupt_after(trials: int, monkeypatch: pytest.MonkeyPatch) -> None:
             raise KeyboardInterrupt
         return fit(self, *args, **kwargs)
 
-    monkeypatch.setattr(tune.Lenet, "fit", interrupted)
-
-
-@pytest.mark.slow
-@pytest.mark.long
-def test_an_interrupted_search_goes_on_and_finds_the_same(searched, project, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        interrupt_after(3, patch)
+        patch.setattr(tune.Lenet, "fit", interrupted)
         with pytest.raises(KeyboardInterrupt):
             tune.main()
-    assert not Path(tune.METRICS).exists()
+    assert not tune.OUTPUT.exists()
+
+
+@pytest.mark.kills
+@pytest.mark.long
+@pytest.mark.parametrize("half_written", [False, True])
+def test_an_interrupted_search_ends_in_the_same_bytes(
+    searched, project, monkeypatch, capsys, half_written
+):
+    interrupted_after(3, monkeypatch)
+    if half_written:
+        (oracle,) = Path(".work/tune").rglob("oracle.json")
+        oracle.write_text(oracle.read_text()[:-20])
     capsys.readouterr()
     tune.main()
-    assert "going on after 3 finished trials" in capsys.readouterr().out
-    uninterrupted, _ = searched
-    for path in (tune.TRIALS, tune.METRICS, tune.HYPERPARAMETERS):
-        assert Path(path).read_bytes() == (uninterrupted / path).read_bytes()
-
-
-@pytest.mark.long
-def test_a_search_whose_files_were_left_half_written_begins_again(
-    searched, project, monkeypatch, capsys
-):
-    with monkeypatch.context() as patch:
-        interrupt_after(3, patch)
-        with pytest.raises(KeyboardInterrupt):
-            tune.main()
-    (oracle,) = Path(".work/tune").rglob("oracle.json")
-    oracle.write_text(oracle.read_text()[:-20])
-    tune.main()
-    assert "was left half-written; beginning again" in capsys.readouterr().out
-    uninterrupted, _ = searched
-    assert Path(tune.TRIALS).read_bytes() == (uninterrupted / tune.TRIALS).read_bytes()
+    went_on = "going on after 3 finished trials" in capsys.readouterr().out
+    assert went_on != half_written
+    assert contents(tune.OUTPUT) == contents(searched[0] / tune.OUTPUT)
 
 
 @pytest.mark.long
 def test_a_changed_param_starts_a_fresh_search(project, monkeypatch, capsys):
-    set_params(project, {"tune.algorithm": "random", "tune.max_trials": 2, "tune.max_epochs": 1})
-    with monkeypatch.context() as patch:
-        interrupt_after(1, patch)
-        with pytest.raises(KeyboardInterrupt):
-            tune.main()
+    set_params(project, {"tune.algorithm": "random"} | ONE_EPOCH)
+    interrupted_after(1, monkeypatch)
     set_params(project, {"tune.batch_size": 32})
     tune.main()
     assert "going on" not in capsys.readouterr().out
-    assert len(pd.read_csv(tune.TRIALS)) == 2
+    assert len(pd.read_csv(tune.OUTPUT / "trials.csv")) == 2
 
 
-def test_the_trials_follow_hyperbands_schedule(searched, tmp_path, monkeypatch):
-    """And a trial that is promoted goes on with its optimizer's state, not with a fresh one."""
+def test_a_promoted_trial_goes_on_with_its_optimizer(searched, monkeypatch):
     folder, steps_at_start = searched
     monkeypatch.chdir(folder)
-    trials = pd.read_csv(tune.TRIALS)
+    trials = pd.read_csv("plots/tune/trials.csv")
     assert list(trials.columns) == tune.COLUMNS
-    promoted = trials["first_epoch"] > 1
-    assert promoted.sum() == 1
-    # 48 images to train on are one step an epoch at batch 64.
+    assert (trials["first_epoch"] > 1).sum() == 1
+    # 48 training images are one step an epoch in batches of 64.
     assert steps_at_start == list(trials["first_epoch"] - 1)
-
-    settings = params.load().tune
-    tuner = tune.make_tuner(tune.Lenet(settings, 0), settings, tmp_path / "empty", 0)
-    epochs = (trials["last_epoch"] - trials["first_epoch"] + 1).sum()
-    assert tune.planned_epochs(tuner, settings) == epochs
-
     best = trials.loc[trials["val_accuracy"].idxmax()]
-    found = read_yaml(tune.HYPERPARAMETERS)
-    assert found == {"units": best["units"], "learning_rate": best["learning_rate"]}
-    assert read_json(tune.METRICS)["trials"] == len(trials)
+    assert read_yaml("metrics/hyperparameters.yaml") == {
+        "units": best["units"],
+        "learning_rate": best["learning_rate"],
+    }
+    assert read_json("metrics/tune.json")["trials"] == len(trials)
 
 
 def test_the_first_error_in_a_trial_ends_the_search(project, monkeypatch):
@@ -141,83 +123,64 @@ def test_the_first_error_in_a_trial_ends_the_search(project, monkeypatch):
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         tune.main()
     assert len(calls) == 1
-    assert not Path(tune.HYPERPARAMETERS).exists()
+    assert not tune.OUTPUT.exists()
 
 
 @pytest.mark.long
-def test_a_bayesian_search_has_as_many_trials_as_the_params_say(project):
-    set_params(project, {"tune.algorithm": "bayesian", "tune.max_trials": 2, "tune.max_epochs": 1})
+@pytest.mark.parametrize("algorithm", ["bayesian", "random"])
+def test_other_searches_have_as_many_trials_as_the_params_say(project, algorithm):
+    set_params(project, {"tune.algorithm": algorithm} | ONE_EPOCH)
     tune.main()
-    assert len(pd.read_csv(tune.TRIALS)) == 2
+    assert len(pd.read_csv(tune.OUTPUT / "trials.csv")) == 2
 
 
-@pytest.mark.parametrize(
-    ("name", "held", "other"),
-    [
-        ("units", 48, "learning_rate"),
-        pytest.param("learning_rate", 0.01, "units", marks=pytest.mark.long),
-    ],
-)
-def test_what_is_one_value_is_not_searched_for(project, monkeypatch, capsys, name, held, other):
-    """Two combinations are both trained, to the end; Hyperband would stop after an epoch."""
+def test_a_single_value_is_not_searched(project, monkeypatch):
+    """The two combinations that are left are both trained to the end, without Hyperband."""
     built = []
     fit = tune.Lenet.fit
 
     def recorded(self, hp, model, *args, **kwargs):
-        rate = round(float(model.optimizer.learning_rate), 6)
-        built.append({"units": model.get_layer("dense_1").units, "learning_rate": rate})
+        built.append(model.get_layer("dense_1").units)
         return fit(self, hp, model, *args, **kwargs)
 
     monkeypatch.setattr(tune.Lenet, "fit", recorded)
-    units = {"min": 40, "max": 48, "step": 8}
-    set_params(project, {"tune.units": units, "tune.learning_rate": [0.01, 0.001]})
-    set_params(project, {f"tune.{name}": held, f"lenet.study.{name}": held})
+    set_params(project, {"tune.learning_rate": [0.01, 0.001], "tune.units": 48})
+    set_params(project, {"lenet.study.units": 48})
     tune.main()
-    out = capsys.readouterr().out
-    assert f"tune: {name} is {held} by hand (tune.{name}); not searched for" in out
-    assert "too few combinations for Hyperband" in out
-    table = pd.read_csv(tune.TRIALS)
-    assert len(table) == len(built) == 2
-    for column in ("units", "learning_rate"):
-        assert list(table[column]) == [model[column] for model in built]
-    assert {model[name] for model in built} == {held}
-    assert len({tuple(model.values()) for model in built}) == 2
+    table = pd.read_csv(tune.OUTPUT / "trials.csv")
+    assert built == [48, 48] == list(table["units"])
+    assert sorted(table["learning_rate"]) == [0.001, 0.01]
     assert set(table["last_epoch"]) == {2}
     best = table.loc[table["val_accuracy"].idxmax()]
-    assert read_yaml(tune.HYPERPARAMETERS) == {other: best[other]}
+    found = read_yaml(tune.OUTPUT / "hyperparameters.yaml")
+    assert found == {"learning_rate": best["learning_rate"]}
 
 
-def test_nothing_is_searched_for_when_all_is_one_value(project, capsys):
-    set_params(
-        project,
-        {
-            "tune.units": 248,
-            "tune.learning_rate": "1e-3",
-            "lenet.study.units": 248,
-            "lenet.study.learning_rate": "1e-3",
-        },
-    )
+def test_nothing_is_searched_when_all_values_are_single(project):
+    values = {"units": 248, "learning_rate": 0.001}
+    set_params(project, {f"tune.{name}": value for name, value in values.items()})
+    set_params(project, {f"lenet.study.{name}": value for name, value in values.items()})
     tune.main()
-    assert capsys.readouterr().out.count("by hand") == 2
-    assert pd.read_csv(tune.TRIALS).empty
-    assert read_yaml(tune.HYPERPARAMETERS) == {}
-    assert read_json(tune.METRICS) == {"trials": 0}
+    assert pd.read_csv(tune.OUTPUT / "trials.csv").empty
+    assert read_yaml(tune.OUTPUT / "hyperparameters.yaml") == {}
+    assert read_json(tune.OUTPUT / "tune.json") == {"trials": 0}
 
 
-@pytest.mark.parametrize("factor", [2, 3, 4, 5])
-def test_brackets_are_those_of_keras_tuner(factor):
-    for max_epochs in [*range(1, 31), 50, 81, 100, 243]:
-        oracle = keras_tuner.oracles.HyperbandOracle(max_epochs=max_epochs, factor=factor)
-        expected = [
-            [
-                (oracle._get_size(bracket, number), oracle._get_epochs(bracket, number))
-                for number in range(oracle._get_num_rounds(bracket))
-            ]
-            for bracket in reversed(range(oracle._get_num_brackets()))
-        ]
-        assert tune.brackets(max_epochs, factor) == expected, max_epochs
+def test_the_training_images_are_not_copied(project):
+    """They stay a memory map: less is allocated than a copy of them would take."""
+    set_params(project, {"tune.algorithm": "random", "tune.max_trials": 1, "tune.max_epochs": 1})
+    images, labels = np.zeros((20_000, 28, 28, 1), np.float32), np.zeros((20_000, 10), np.float32)
+    labels[:, 0] = 1
+    np.save("data/encoded/train/images.npy", images)
+    np.save("data/encoded/train/labels.npy", labels)
+    size = images.nbytes
+    del images
+    with traced_memory() as memory:
+        tune.main()
+    assert memory.peak < size / 2
 
 
-def test_the_studys_search_admits_what_the_study_found():
+def test_the_studys_search_admits_the_studys_result():
     units = yaml.safe_load((ROOT / "params.yaml").read_text())["tune"]["units"]
     assert 248 in range(units["min"], units["max"] + 1, units["step"])
+    assert params.load(ROOT / "params.yaml").tune.algorithm == "hyperband"
