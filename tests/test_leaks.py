@@ -21,6 +21,8 @@ from stages.sources import sample
 from tests.imports import declared, graph, loaded
 from tests.project import ROOT
 
+pytestmark = pytest.mark.leaks
+
 STAGES = declared()
 TRAININGS = ["tune", "cv_lenet", *HEADS]
 # Only these may read both sets: they bring them in and take them apart.

@@ -11,7 +11,7 @@ from tests import project
 from tests.helpers import contents
 from tests.repro import LAST, from_run_cache, ran, repro
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.radius]
 
 TRAININGS = {"tune", "cv_lenet@study-1", "cv_lenet@study-2", "resnet@study", "vgg@study"}
 EVALUATIONS = {

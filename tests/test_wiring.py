@@ -18,6 +18,8 @@ from tests.imports import NOBODYS, Declared, declared, graph, loaded
 from tests.project import ROOT, copy_project, set_params
 from tests.schema import keys
 
+pytestmark = pytest.mark.radius
+
 PARAMS = read_yaml(ROOT / "params.yaml")
 KEYS = {key.name: key for key in keys(PARAMS)}
 STAGES = declared()
@@ -160,6 +162,15 @@ def test_a_second_recipe_is_an_edit_of_the_params_alone(edited):
 
 def folds() -> list[int]:
     return PARAMS["cv"]["folds"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MODULES)
+def test_an_edit_runs_what_depends_on_the_file(edited, graph_in_git, name):
+    with (edited / name).open("a") as file:
+        file.write("# an edit\n")
+    depending = {stage.name for stage in STAGES.values() if stage.depends_on(name)}
+    assert would_run(edited) == after(depending, graph_in_git)
 
 
 def test_an_edit_of_the_evaluation_trains_nothing(edited):
