@@ -362,7 +362,7 @@ def test_the_editors_questions_are_answered(outputs, clone):
     for row in rows:
         assert not row["error"]
         assert not any(file.get("error") for file in row["data"]["metrics"].values())
-    plots = json.loads(shell(folder, "dvc plots diff --json --split main flipped 2>/dev/null"))
+    plots = json.loads(shell(folder, "dvc plots diff --json --split main slower 2>/dev/null"))
     assert "errors" not in plots
     wanted = yaml.safe_load(read("dvc.yaml"))["plots"]
     assert len(plots["data"]) >= len(wanted)
