@@ -8,16 +8,14 @@ from stages.catalog import NETWORKS
 if TYPE_CHECKING:
     from stages.params import HeadRecipe, LenetRecipe, Params, TrainingRecipe
 
-# Without names the images would go by Fashion-MNIST's, and beside the study's numbers.
-NEEDED_BY = {"idx": ("idx", "classes")}
-
 
 def of(params: "Params") -> Iterator[str]:
     """A line for each contradiction."""
     data, tune, folds = params.data, params.tune, params.cv.folds
-    for key in NEEDED_BY.get(data.source, ()):
-        if getattr(data, key) is None:
-            yield f"data.source is {data.source!r}, which needs data.{key}; add it"
+    # Without names the images would go by Fashion-MNIST's, and beside the study's numbers.
+    for key in ("idx", "classes"):
+        if data.source == "idx" and getattr(data, key) is None:
+            yield f"data.source is 'idx', which needs data.{key}; add it"
     if data.classes and len(set(data.classes)) < len(data.classes):
         yield f"data.classes is {data.classes}; the names must differ"
     for name, file in (data.idx.files() if data.idx else {}).items():
