@@ -4,8 +4,7 @@ Reads `data/clean/`. Writes `plots/eda/`: seven figures (.png), and for `dvc plo
 `class_balance.csv` (class,count) and `pixel_histograms.csv` (value,count,class; long form, where
 `value` is the darkest of the grey values in a bin and the class "all" is all the images).
 
-Rows, columns and pixels count from 1, as in the study's table: pixel1 is at the top left, pixel28
-at the end of the first row, pixel784 at the bottom right.
+Rows, columns and pixels count from 1, as in the study's table; pixel28 ends the first row.
 """
 
 import numpy as np
@@ -46,10 +45,7 @@ def number(row: int, column: int) -> int:
 def count_values(pixels: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """How many images of each class have each grey value at each pixel: int (784, classes, 256).
 
-    Args:
-        pixels: uint8 (n, 784).
-        labels: uint8 (n,).
-        classes: their number.
+    `pixels`: uint8 (n, 784). `labels`: uint8 (n,).
     """
     offsets = labels.astype(np.intp) * VALUES
     columns = np.ascontiguousarray(pixels.T)
@@ -135,10 +131,8 @@ def box_plots(row: np.ndarray) -> plt.Figure:
         flierprops={"marker": "_", "ms": 14, "mec": figures.VALIDATION_COLOR, "mew": 0.6},
     )
     axes.set(ylim=(-6, 286), yticks=[0, 64, 128, 192, 255], ylabel=GREY)
-    axes.set_xlabel(
-        f"column of the pixel in row {ROW} of the image "
-        f"(pixel{number(ROW, COLUMNS[0])} to pixel{number(ROW, COLUMNS[-1])})"
-    )
+    first, last = number(ROW, COLUMNS[0]), number(ROW, COLUMNS[-1])
+    axes.set_xlabel(f"column of the pixel in row {ROW} of the image (pixel{first} to pixel{last})")
     axes.grid(False, axis="x")
     axes.set_title(
         f"Box plots of {len(COLUMNS)} pixels from edge to edge\nbox: quartiles, median in bold; "
@@ -156,8 +150,7 @@ def samples(pixels: np.ndarray, labels: np.ndarray, names: list[str]) -> plt.Fig
             top, left = label * cell + 1, place * cell + 1
             sheet[top : top + SIDE, left : left + SIDE] = pixels[index].reshape(SIDE, SIDE)
     side = 0.72 if len(names) <= MANY else 0.36  # of an image, in inches
-    size = (1.86 + SAMPLES * side, 0.7 + len(names) * side)
-    figure, axes = plt.subplots(figsize=size)
+    figure, axes = plt.subplots(figsize=(1.86 + SAMPLES * side, 0.7 + len(names) * side))
     axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set(xticks=[], title=f"The first {SAMPLES} training images of each class (0 is black)")
     axes.set_yticks((np.arange(len(names)) + 0.5) * cell, names)
@@ -167,11 +160,7 @@ def samples(pixels: np.ndarray, labels: np.ndarray, names: list[str]) -> plt.Fig
 
 
 def correlate(pixels: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of the pixels, float (784, 784); NaN where a pixel is constant.
-
-    Args:
-        pixels: uint8 (n, 784).
-    """
+    """Pearson's correlation of `pixels`, uint8 (n, 784), as float (784, 784); NaN for constants."""
     sums, products = np.zeros(pixels.shape[1]), np.zeros((pixels.shape[1],) * 2)
     # Whole numbers below 2**53 (up to 370,000 images): exact, in whatever order they are added.
     for start in range(0, len(pixels), ROWS_AT_A_TIME):
@@ -217,10 +206,8 @@ def correlation_heat_map(correlation: np.ndarray) -> plt.Figure:
         axes.set_facecolor("darkgrey")
     figure.colorbar(image, ax=part, label="Pearson's correlation", ticks=np.linspace(-1, 1, 11))
     constant = np.isnan(correlation.diagonal()).sum()
-    figure.suptitle(
-        "Correlation of the pixels: "
-        + (f"none for {constant} that are constant (grey)" if constant else "no pixel is constant")
-    )
+    none = f"none for {constant} that are constant (grey)" if constant else "no pixel is constant"
+    figure.suptitle(f"Correlation of the pixels: {none}")
     return figure
 
 
@@ -243,9 +230,8 @@ def class_balance(per_class: np.ndarray, names: list[str]) -> plt.Figure:
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.invert_yaxis()
     axes.grid(False, axis="y")
-    axes.set_title(
-        f"{per_class.sum():,} training images in {len(names)} classes: " + balance(per_class)
-    )
+    total = per_class.sum()
+    axes.set_title(f"{total:,} training images in {len(names)} classes: {balance(per_class)}")
     return figure
 
 
@@ -261,7 +247,7 @@ def class_means(counts: np.ndarray, names: list[str]) -> plt.Figure:
     for axes, mean, name in zip(grid.flat, means, names, strict=False):
         image = axes.imshow(mean.reshape(SIDE, SIDE), cmap="gray", vmin=0, vmax=255)
         axes.set(xticks=[], yticks=[])
-        axes.set_title(name, fontsize="medium" if len(names) > MANY else None)
+        axes.set_title(name, fontsize="x-small" if len(names) > MANY else None)
     for axes in grid.flat[len(names) :]:
         axes.set_axis_off()
     figure.colorbar(image, ax=grid, label=f"mean {GREY}", ticks=[0, 64, 128, 192, 255])
@@ -273,13 +259,12 @@ def histogram_table(counts: np.ndarray, classes: tuple[str, ...], bins: int = 32
     """Pixels by grey value, of all images and of each class. `counts`: int (784, classes, 256)."""
     per_class = binned(counts.sum(axis=0), bins)
     histograms = np.vstack([per_class.sum(axis=0), per_class])
-    return pd.DataFrame(
-        {
-            "value": np.tile(np.arange(0, VALUES, VALUES // bins), len(histograms)),
-            "count": histograms.ravel(),
-            "class": np.repeat(["all", *classes], bins),
-        }
-    )
+    columns = {
+        "value": np.tile(np.arange(0, VALUES, VALUES // bins), len(histograms)),
+        "count": histograms.ravel(),
+        "class": np.repeat(["all", *classes], bins),
+    }
+    return pd.DataFrame(columns)
 
 
 def main() -> None:
@@ -307,10 +292,8 @@ def main() -> None:
             figures.save(figure, folder / f"{name}.png")
         for name, table in tables.items():
             table.to_csv(folder / f"{name}.csv", index=False)
-    print(
-        f"eda: {len(train):,} training images in {len(names)} classes of {balance(per_class)}; "
-        f"{len(drawn)} figures, {len(tables)} tables in {OUTPUT}"
-    )
+    seen = f"{len(train):,} training images in {len(names)} classes of {balance(per_class)}"
+    print(f"eda: {seen}; {len(drawn)} figures, {len(tables)} tables in {OUTPUT}")
 
 
 if __name__ == "__main__":

@@ -25,10 +25,12 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 
-def random_image_set(rows: int, seed: int = 0) -> ImageSet:
-    """`rows` random images, whose labels are 0 to 9 in turn."""
+def random_image_set(
+    rows: int, seed: int = 0, classes: tuple[str, ...] = fashion_mnist.CLASSES
+) -> ImageSet:
+    """`rows` random images, whose labels are those of the classes in turn."""
     pixels = np.random.default_rng(seed).integers(0, 256, (rows, 28, 28), dtype=np.uint8)
-    return ImageSet(pixels, np.arange(rows, dtype=np.uint8) % 10, fashion_mnist.CLASSES)
+    return ImageSet(pixels, (np.arange(rows) % len(classes)).astype(np.uint8), classes)
 
 
 def as_frame(image_set: ImageSet) -> pd.DataFrame:

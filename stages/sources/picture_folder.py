@@ -32,8 +32,8 @@ def read(folder: Path, split: str, framed: bool) -> ImageSet:
     classes = [path.name for path in _folders(folder / "train")]
     if not 2 <= len(classes) <= 100:
         raise InputError(f"{folder}/train has {len(classes)} classes, where 2 to 100 are possible")
-    of_split = [path.name for path in _folders(folder / split)]
-    for name in sorted({*classes} ^ {*of_split}):
+    in_test = [path.name for path in _folders(folder / "test")]
+    for name in sorted({*classes} ^ {*in_test}):
         has, lacks = ("train", "test") if name in classes else ("test", "train")
         raise InputError(f"{folder}/{has} has the class {name!r}, which {folder}/{lacks} lacks")
     files = [
