@@ -110,8 +110,8 @@ def build(network: str, name: str):
 
 def pipeline_training(
     images: int, network: str, name: str, precision: str | None = None
-) -> Callable[[], object]:
-    """An epoch as every training of the pipeline runs it, but for its callbacks."""
+) -> Callable[..., object]:
+    """One epoch, or more, as every training of the pipeline runs it, but for its callbacks."""
     import numpy as np
 
     from stages.networks import heads
@@ -126,7 +126,7 @@ def pipeline_training(
     fitting.compile_classifier(model, recipe, len(x), **options)
     use_deterministic_operations()
     rows = batches.Batches([x], y, np.arange(len(x)), recipe.batch_size, seed=0)
-    return lambda: model.fit(rows, shuffle=False, verbose=0)
+    return lambda epochs=1: model.fit(rows, epochs=epochs, shuffle=False, verbose=0)
 
 
 def keras_training(images: int, network: str, name: str) -> Callable[[], object]:
@@ -222,14 +222,8 @@ def keras_features(images: int, network: str, name: str) -> Callable[[], object]
 def pipeline_transfer(images: int, network: str) -> Callable[[], object]:
     """The features once, and 30 epochs of the head on features of their shape."""
     compute = pipeline_features(images, network, "study")
-    epoch = pipeline_training(images, network, "study")
-
-    def run() -> None:
-        compute()
-        for _ in range(EPOCHS):
-            epoch()
-
-    return run
+    train = pipeline_training(images, network, "study")
+    return lambda: (compute(), train(EPOCHS))
 
 
 def keras_transfer(images: int, network: str) -> Callable[[], object]:
@@ -287,6 +281,6 @@ WORKS = {
     "resnet-features-improved": features(("resnet", "improved"), 200),
     "vgg-features-study": features(("vgg", "study"), 600),
     "vgg-features-improved": features(("vgg", "improved"), 200),
-    "resnet-transfer": transfer("resnet", 2_000),
+    "resnet-transfer": transfer("resnet", 6_000),
     "vgg-transfer": transfer("vgg", 600),
 }

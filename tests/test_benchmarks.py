@@ -19,10 +19,10 @@ def counting(images: int, times: int):
 
 def test_a_ratio_is_the_pipelines_speed_divided_by_a_rivals(tmp_path, monkeypatch, capsys):
     rivals = {
-        PIPELINE: Rival(counting, (10,)),
-        "slow": Rival(counting, (1000,), goal=20),
+        PIPELINE: Rival(counting, (100,)),
+        "slow": Rival(counting, (10_000,), goal=2),
         "fast": Rival(counting, (1,), goal=1),
-        "in parts": Rival(counting, (10,), share=0.01, goal=1),
+        "in parts": Rival(counting, (100,), share=0.01, goal=2),
         "absent": Rival(counting, (1,), needs="no_such_package"),
     }
     monkeypatch.setitem(WORKS, "counting", Work("Counting", 100, rivals))
@@ -33,9 +33,10 @@ def test_a_ratio_is_the_pipelines_speed_divided_by_a_rivals(tmp_path, monkeypatc
     program.main()
     measured = read_json(path)["works"]["counting"]["rivals"]
     assert set(measured) == {PIPELINE, "slow", "fast", "in parts"}
-    assert 30 < measured["slow"]["pipeline_times_as_fast"] < 300
-    assert 0.03 < measured["fast"]["pipeline_times_as_fast"] < 0.3
-    assert 30 < measured["in parts"]["pipeline_times_as_fast"] < 300
+    ratios = {name: each.get("pipeline_times_as_fast") for name, each in measured.items()}
+    # 100, 0.01 and 100 on a quiet machine.
+    assert ratios["slow"] > 5 > 0.2 > ratios["fast"]
+    assert ratios["in parts"] > 5
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "(" in line]
     met = {row[1]: row[4].rstrip(" |") for row in rows[1:]}
     assert met == {"slow": "yes", "fast": "no", "in parts": "yes"}
@@ -69,6 +70,7 @@ def test_every_rival_does_its_work(monkeypatch, work):
 def test_the_program_measures(tmp_path):
     path = tmp_path / "results.json"
     options = ["--rounds", "1", "--seconds", "0", "--target", str(path)]
-    command = [sys.executable, "-m", "benchmarks", "vgg-study", *options]
+    command = [sys.executable, "-m", "benchmarks", "resnet-features-study", *options]
     subprocess.run(command, cwd=ROOT, check=True)
-    assert read_json(path)["works"]["vgg-study"]["rivals"].keys() >= {"Keras's defaults"}
+    rivals = read_json(path)["works"]["resnet-features-study"]["rivals"]
+    assert set(rivals) == {PIPELINE, "`model.predict`"}
