@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 
 import pytest
 
-from stages.training import fitting
+from stages.training.fitting import KeepEpoch
 
 
 class Killed(BaseException):
@@ -14,7 +15,7 @@ class Killed(BaseException):
 
 @contextmanager
 def killed(moment: str | None, epoch: int | None) -> Iterator[None]:
-    """Break off the training in the block at the end of `epoch`, which counts from 1.
+    """Break off the training in the block at the end of the `epoch`-th epoch in the block, from 1.
 
     Args:
         moment: `before` or `after` the epoch's backup is put away; None: not at all.
@@ -22,15 +23,17 @@ def killed(moment: str | None, epoch: int | None) -> Iterator[None]:
     if moment is None:
         yield
         return
-    callback = {"before": fitting.KeepEpoch, "after": fitting.Progress}[moment]
-    on_epoch_end = callback.on_epoch_end
+    on_epoch_end, epochs = KeepEpoch.on_epoch_end, count(1)
 
     def killing(self, number, logs=None):
-        if number + 1 == epoch:
+        last = next(epochs) == epoch
+        if last and moment == "before":
             raise Killed
         on_epoch_end(self, number, logs)
+        if last:
+            raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(callback, "on_epoch_end", killing)
+        patch.setattr(KeepEpoch, "on_epoch_end", killing)
         with pytest.raises(Killed):
             yield
