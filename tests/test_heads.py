@@ -1,6 +1,5 @@
 """Heads on frozen features: their layers, their statistics, an interruption, the evaluation."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +7,16 @@ import pandas as pd
 import pytest
 from tensorflow.python.framework.config import disable_op_determinism
 
-from stages import encode, evaluate_head, features, params, vgg, weights
+from stages import encode, evaluate_head, features, params, train_head, weights
 from stages.base import files
-from stages.networks import heads, views
+from stages.networks import backbone, heads, views
 from stages.params import HeadRecipe
 from stages.results import evaluation
+from stages.sources import fashion_mnist
 from stages.training import fitting
+from stages.training.batches import fold_rows, last_rows
 from stages.training.keras_setup import keras, seed_everything
-from stages.training.saving import load_model
+from stages.training.saving import load_model, save_model
 from tests.helpers import contents, message_of, random_image_set
 from tests.killing import killed
 from tests.project import ROOT, set_params
@@ -27,8 +28,8 @@ PLAIN = {
     "learning_rate": 0.01,
     "epochs": 3,
     "batch_size": 16,
-    "validation_split": 0.2,
 }
+ONE_SPLIT, FOLDS = {"validation_split": 0.2}, {"cross_validated": True}
 EVERY_OPTION = {"standardise": True, "input_dropout": 0.2, "dropout": 0.3, "ema_momentum": 0.9}
 
 
@@ -39,27 +40,28 @@ def full_precision():
 
 
 def recipe(**options) -> HeadRecipe:
-    return HeadRecipe(**PLAIN, **options)
+    return HeadRecipe(**PLAIN, **ONE_SPLIT, **options)
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="XLA is asked for there")
 @pytest.mark.parametrize("key", ["dropout", "input_dropout"])
-def test_xla_compiles_the_studys_heads_and_none_with_dropout(key):
-    """With dropout it was seven times as slow."""
-    assert heads.fuses(recipe()) is True
-    assert heads.fuses(recipe(**{key: 0.1})) == "auto"
+def test_xla_compiles_wide_heads_without_dropout(key):
+    wide = recipe().model_copy(update={"dense_units": 4096})
+    assert heads.uses_xla(wide) is True
+    assert heads.uses_xla(wide.model_copy(update={key: 0.1})) == "auto"
+    assert heads.uses_xla(recipe()) == "auto"
 
 
 class TestHead:
     def test_without_options_it_has_the_studys_layers(self):
         settings = params.load(ROOT / "params.yaml")
-        resnet = heads.build_head((2, 2, 3), settings.resnet["study"], "resnet")
+        resnet = heads.build_head((2, 2, 3), 10, settings.resnet["study"], "head_1")
         assert [(type(layer).__name__, layer.output.shape[1:]) for layer in resnet.layers] == [
             ("Flatten", (12,)),
             ("Dense", (128,)),
             ("Dense", (10,)),
         ]
-        vgg16 = heads.build_head((8,), settings.vgg["study"], "vgg")
+        vgg16 = heads.build_head((8,), 10, settings.vgg["study"], "head_1")
         assert [(type(layer).__name__, layer.output.shape[1:]) for layer in vgg16.layers] == [
             ("Flatten", (8,)),
             ("Dense", (4096,)),
@@ -72,7 +74,7 @@ class TestHead:
 
     def test_options_add_their_layers(self):
         statistics = (np.zeros(12, np.float32), np.ones(12, np.float32))
-        head = heads.build_head((2, 2, 3), recipe(**EVERY_OPTION), "vgg", statistics)
+        head = heads.build_head((2, 2, 3), 10, recipe(**EVERY_OPTION), "head_1", statistics)
         assert [layer.name for layer in head.layers] == [
             *("flatten", "standardised", "input_dropout"),
             *("dense_1", "dropout_1", "dense_2", "dropout_2", "probabilities"),
@@ -92,7 +94,7 @@ class TestHead:
         seen = np.concatenate([array[rows] for array in arrays]).reshape(80, 6).astype(np.float64)
         np.testing.assert_allclose(statistics[0], seen.mean(axis=0), rtol=1e-5)
         np.testing.assert_allclose(statistics[1][:5], seen.var(axis=0)[:5], rtol=1e-5)
-        head = heads.build_head((2, 3), recipe(), "vgg", statistics)
+        head = heads.build_head((2, 3), 10, recipe(), "head_1", statistics)
         standardise = keras.Model(head.inputs[0], head.get_layer("standardised").output)
         found = np.asarray(standardise(seen.reshape(80, 2, 3).astype(np.float32)))
         np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-5)
@@ -111,7 +113,7 @@ class TestHead:
 
 def test_the_mean_is_over_the_views_probabilities():
     seed_everything(0)
-    head = heads.build_head((4,), recipe(), "vgg")
+    head = heads.build_head((4,), 10, recipe(), "head_1")
     arrays = [np.random.default_rng(seed).random((9, 4)).astype(np.float16) for seed in (0, 1)]
     rows = np.array([7, 2, 5])
     each = [head.predict(array[rows].astype(np.float32), verbose=0) for array in arrays]
@@ -123,18 +125,18 @@ def test_the_mean_is_over_the_views_probabilities():
 
 
 def train(name: str) -> None:
-    """A head, as in a process of its own: XLA, and Keras numbers layers from the start.
+    """The heads, as in a process of its own: Keras numbers layers from the start.
 
     A training switches deterministic operations on, and a model compiled later gets no XLA.
     """
     keras.utils.clear_session()
     disable_op_determinism()
-    vgg.main(name)
+    train_head.main("vgg", name)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A project with features of 60 images and their mirror images, and a head trained on them."""
+    """A project with features of 60 images of ten classes and their mirror images, and heads."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "data/clean").mkdir(parents=True)
     random_image_set(60, seed=1).save(folder / "data/clean", "train")
@@ -143,9 +145,10 @@ def trained(tmp_path_factory) -> Path:
     both_sides = {"backbone": "vgg16", "input_size": 32, "preprocessing": "imagenet"}
     both_sides |= {"pooling": "avg", "mirrored": True}
     changes = {
+        "cv.folds": [1, 2, 3],
         "backbone.vgg16": {"weights": "random", "layer": "block1_pool"},
         "features.both-sides": both_sides,
-        "vgg": {"every": PLAIN | EVERY_OPTION},
+        "vgg": {"every": PLAIN | EVERY_OPTION | FOLDS, "one": PLAIN | ONE_SPLIT},
     }
     set_params(folder, changes)
     with pytest.MonkeyPatch.context() as patch:
@@ -154,100 +157,136 @@ def trained(tmp_path_factory) -> Path:
         weights.main("vgg16")
         features.main("both-sides")
         train("every")
+        train("one")
     return folder
 
 
+@pytest.mark.kills
 @pytest.mark.slow
-def test_killed_and_started_again_it_ends_in_the_same_bytes(trained, tmp_path, monkeypatch, capsys):
-    """`before` and `after` an epoch's backup is put away, where `before` repeats the epoch.
+def test_killed_in_its_third_fold_it_goes_on_there(trained, tmp_path, monkeypatch, capsys):
+    """To the same bytes. Between, it is killed after a fold's last epoch, and after the very last.
 
-    After the last epoch, all that is left is to write the folder.
+    Three folds of three epochs; an epoch whose backup was not put away is trained again.
     """
     for name in ("data", "params.yaml"):
         (tmp_path / name).symlink_to(trained / name)
     (tmp_path / "models").mkdir()
     (tmp_path / "models/pretrained").symlink_to(trained / "models/pretrained")
     monkeypatch.chdir(tmp_path)
-    for moment, epoch, done in [("before", 2, []), ("after", 3, [1]), (None, None, [3])]:
+    kills = [
+        ("after", 3, []),
+        ("before", 5, ["1: going on after epoch 3"]),
+        (
+            "after",
+            2,
+            [f"{fold}: going on after epoch {done}" for fold, done in ((1, 3), (2, 3), (3, 1))],
+        ),
+        (None, None, [f"{fold}: going on after epoch 3" for fold in (1, 2, 3)]),
+    ]
+    for moment, epoch, going_on in kills:
         with killed(moment, epoch):
             train("every")
-        lines = capsys.readouterr().out.splitlines()
-        going_on = [f"vgg@every: going on after epoch {e} of 3" for e in done]
-        assert [line for line in lines if "going on" in line] == going_on
+        lines = [line for line in capsys.readouterr().out.splitlines() if "going on" in line]
+        assert lines == [f"vgg@every-{line} of 3" for line in going_on]
         assert Path("models/vgg/every").exists() == (moment is None)
-    assert contents(tmp_path / "models/vgg") == contents(trained / "models/vgg")
+    assert contents(tmp_path / "models/vgg/every") == contents(trained / "models/vgg/every")
 
 
-@pytest.mark.parametrize("share", [1e-17, 1 - 1e-16])
-def test_a_split_that_leaves_nothing_is_refused(trained, tmp_path, monkeypatch, share):
-    shutil.copy(trained / "params.yaml", tmp_path)
-    (tmp_path / "data").symlink_to(trained / "data")
-    monkeypatch.chdir(tmp_path)
-    set_params(tmp_path, {"vgg.every.validation_split": share})
-    message = message_of(train, "every")
-    assert message.startswith(f"params.yaml: vgg.every.validation_split is {share}, which leaves ")
+def validation(folder: Path) -> tuple[dict, np.ndarray, np.ndarray]:
+    """What a training says of itself, and its validation images' rows and probabilities."""
+    arrays = files.load_arrays(folder / "validation.npz")
+    return files.read_json(folder / "training.json"), arrays["rows"], arrays["probabilities"]
 
 
-def test_its_folder_says_how_it_was_trained(trained, monkeypatch):
+def test_there_is_a_training_for_each_of_lenets_folds(trained, monkeypatch):
     monkeypatch.chdir(trained)
-    folder = Path("models/vgg/every")
-    history = pd.read_csv(folder / "history.csv")
-    assert list(history.columns) == ["epoch", *fitting.CURVES]
-    assert files.read_json(folder / "training.json") == {
-        **PLAIN,
-        **EVERY_OPTION,
-        "parameters": 65 * 16 + 17 * 16 + 17 * 10,
-        "training_images": 48,
-        "validation_images": 12,
-        "best_epoch": history["val_loss"].idxmin() + 1,
-    }
-    validation = files.load_arrays(folder / "validation.npz")
-    labels = np.load("data/encoded/train/labels.npy")
-    assert list(validation["labels"]) == list(labels[48:].argmax(axis=1))
-    assert list(validation["rows"]) == list(range(48, 60))
-    network = load_model(folder / "model.keras").get_layer("vgg")
-    found = views.mean_prediction(network, views.load("both-sides", "train"), np.arange(48, 60))
-    np.testing.assert_allclose(validation["probabilities"], found, atol=1e-6)
+    model = load_model(Path("models/vgg/every/model.keras"))
+    arrays = views.load("both-sides", "train")
+    probabilities = []
+    for fold in (1, 2, 3):
+        folder = Path(f"models/vgg/every/{fold}")
+        history = pd.read_csv(folder / "history.csv")
+        assert list(history.columns) == ["epoch", *fitting.CURVES]
+        training, rows, found = validation(folder)
+        assert training == {
+            **PLAIN,
+            **EVERY_OPTION,
+            **FOLDS,
+            "classes": list(fashion_mnist.CLASSES),
+            "parameters": 65 * 16 + 17 * 16 + 17 * 10,
+            "training_images": 40,
+            "validation_images": 20,
+            "best_epoch": history["val_loss"].idxmin() + 1,
+        }
+        assert list(rows) == list(fold_rows(60, 3, fold, seed=0)[1])
+        head = model.get_layer(f"head_{fold}")
+        np.testing.assert_allclose(found, views.mean_prediction(head, arrays, rows), atol=1e-6)
+        probabilities.append(views.mean_prediction(head, arrays))
+    assert all(np.abs(probabilities[0] - other).max() > 1e-3 for other in probabilities[1:])
+    assert not list(Path(".work/vgg@every").iterdir())
+
+
+def test_without_the_key_there_is_one_training(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    assert sorted(path.name for path in Path("models/vgg/one").iterdir()) == ["1", "model.keras"]
+    training, rows, _ = validation(Path("models/vgg/one/1"))
+    assert list(rows) == list(last_rows(60, 0.2)[1])
+    assert training["validation_split"] == 0.2
 
 
 def test_it_is_standardised_by_its_training_images_of_both_sides(trained, monkeypatch):
     monkeypatch.chdir(trained)
-    layer = load_model(Path("models/vgg/every/model.keras")).get_layer("vgg").layers[1]
+    layer = load_model(Path("models/vgg/every/model.keras")).get_layer("head_2").layers[1]
+    rows, _ = fold_rows(60, 3, 2, seed=0)
     both = [np.load(f"data/features/both-sides/train/{name}.npy") for name in views.NAMES]
-    seen = np.concatenate([array[:48] for array in both]).astype(np.float64)
-    everything = np.concatenate(both)
-    found = np.asarray(layer.mean).ravel(), np.asarray(layer.variance).ravel()
+    seen = np.concatenate([array[rows] for array in both]).astype(np.float64)
+    mean, variance = np.asarray(layer.mean).ravel(), np.asarray(layer.variance).ravel()
     varies = seen.var(axis=0) > 1e-6
     assert varies.sum() > 10
-    np.testing.assert_allclose(found[0], seen.mean(axis=0), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found[1][varies], seen.var(axis=0)[varies], rtol=1e-3)
-    assert not np.allclose(found[0], everything.mean(axis=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(mean, seen.mean(axis=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(variance[varies], seen.var(axis=0)[varies], rtol=1e-3)
+    assert not np.allclose(mean, np.concatenate(both).mean(axis=0), rtol=1e-5, atol=1e-6)
 
 
-def test_evaluated_on_features_it_says_what_the_whole_network_says(trained, monkeypatch, capsys):
-    """`model.keras` takes the raw images, and looks at both sides of them."""
+def test_the_whole_model_is_the_mean_of_the_evaluated_heads(trained, monkeypatch):
+    """`model.keras` takes raw images, and looks at both sides of them."""
     monkeypatch.chdir(trained)
     evaluate_head.main("vgg", "every")
-    assert capsys.readouterr().out.startswith("evaluate_vgg@every: test accuracy ")
-    run = evaluation.load("vgg/every")
     folder = Path("models/vgg/every")
+    runs = [evaluation.load("vgg", "every", fold) for fold in (1, 2, 3)]
     whole = load_model(folder / "model.keras")
+    raw, labels = (np.load(f"data/clean/test_{kind}.npy") for kind in ("images", "labels"))
+    answer = whole.predict(raw, verbose=0)
+    mean = np.mean([run.test.probabilities.astype(float) for run in runs], axis=0)
+    np.testing.assert_allclose(mean, answer, atol=2e-3)
+    np.testing.assert_allclose(whole.predict(raw[:, :, ::-1], verbose=0), answer, atol=1e-5)
+    for run in runs:
+        np.testing.assert_array_equal(run.test.labels, labels)
+        assert run.metrics["best_epoch_test_loss"] != run.metrics["test_loss"]
+
+
+def test_a_model_is_saved_and_read_as_it_is(trained, monkeypatch, tmp_path):
+    """With `preprocess_input`, and the mirror image, in the same bytes twice."""
+    monkeypatch.chdir(trained)
+    chosen = params.load().features["both-sides"]
+    extractor = backbone.feature_extractor(
+        "block1_pool", chosen, Path("models/pretrained/vgg16.npz")
+    )
+    head = heads.build_head(extractor.output.shape[1:], 3, recipe(), "head_1")
+    whole = heads.with_backbone(extractor, [head], mirrored=True)
+    for name in ("first.keras", "second.keras"):
+        save_model(whole, tmp_path / name)
+    assert (tmp_path / "first.keras").read_bytes() == (tmp_path / "second.keras").read_bytes()
     raw = np.load("data/clean/test_images.npy")
-    labels = np.load("data/clean/test_labels.npy")
-    found = whole.predict(raw, verbose=0)
-    np.testing.assert_allclose(run.test.probabilities, found, atol=2e-3)
-    np.testing.assert_allclose(whole.predict(raw[:, :, ::-1], verbose=0), found, atol=1e-5)
-    np.testing.assert_array_equal(run.test.labels, labels)
-    whole.get_layer("vgg").load_weights(folder / "best.weights.h5")
-    best = evaluation.Predictions(whole.predict(raw, verbose=0), labels)
-    assert run.metrics["best_epoch_test_loss"] == pytest.approx(best.loss, abs=1e-3)
-    assert run.metrics["best_epoch_test_loss"] != run.metrics["test_loss"]
+    expected = whole.predict(raw, verbose=0)
+    assert expected.shape == (20, 3)
+    read = load_model(tmp_path / "first.keras").predict(raw, verbose=0)
+    np.testing.assert_allclose(read, expected, atol=1e-6)
 
 
-def test_features_that_are_not_there_are_named(trained, tmp_path, monkeypatch):
+def test_what_is_not_there_is_named(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").symlink_to(trained / "params.yaml")
-    message = message_of(vgg.main, "every")
-    path = "data/features/both-sides/train/features.npy"
-    assert message == f"{path} is missing; `dvc repro` runs the stage that writes it"
-    assert message_of(vgg.main, "study").startswith("params.yaml: vgg.study is missing; vgg has ")
+    assert "data/features/both-sides/train" in message_of(train_head.main, "vgg", "every")
+    assert "vgg.study is missing" in message_of(train_head.main, "vgg", "study")
+    assert "no head 'lenet'" in message_of(train_head.main, "lenet", "study")
