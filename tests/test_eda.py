@@ -1,18 +1,21 @@
 """`stages/eda.py`: the figures of the study, and the tables for `dvc plots`."""
 
-import shutil
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from stages import eda, params
-from stages.base.classes import class_names
+from stages import eda
 from stages.base.images import ImageSet
+from stages.results import figures
+from stages.sources.fashion_mnist import CLASSES as NAMES
+from tests.helpers import contents, random_image_set
 from tests.project import ROOT
 
-NAMES = class_names(params.load(ROOT / "params.yaml").data)
 PER_CLASS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
 FIGURES = {
     "pixel_histograms.png",
@@ -26,16 +29,11 @@ FIGURES = {
 TABLES = {"class_balance.csv", "pixel_histograms.csv"}
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[ImageSet, list[dict[str, bytes]]]:
     """A small image set with a black frame, and what two runs over it wrote."""
     root = tmp_path_factory.mktemp("eda")
     (root / "data/clean").mkdir(parents=True)
-    shutil.copy(ROOT / "params.yaml", root)
     labels = np.repeat(np.arange(10, dtype=np.uint8), PER_CLASS)
     pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 28, 28), dtype=np.uint8)
     pixels[:, [0, -1], :] = pixels[:, :, [0, -1]] = 0
@@ -107,3 +105,38 @@ def test_correlation_is_pearsons_and_nan_only_where_a_pixel_is_constant(written)
 )
 def test_balance_in_words(per_class, words):
     assert eda.balance(np.array(per_class)) == words
+
+
+@pytest.mark.parametrize("classes", [2, 3, 100])
+def test_any_number_of_classes_with_any_names(project, classes):
+    """A $ is no formula; a name that no font has, or too long a one, still has its number."""
+    odd = ("$1_$2", "\u30ab\u30e1\u30e9 \ue123", "long " * 20)
+    names = (odd + tuple(f"class {label}" for label in range(100)))[:classes]
+    Path("data/clean").mkdir(parents=True)
+    random_image_set(2 * classes, classes=names).save(Path("data/clean"), "train")
+    eda.main()
+    assert contents(Path(eda.OUTPUT)).keys() == FIGURES | TABLES
+    assert list(pd.read_csv("plots/eda/class_balance.csv")["class"]) == list(names)
+
+
+def test_names_that_cannot_be_shown_are_still_different():
+    names = ("Bag", "$1_$2", "\ue123", "\ue124", "long " * 20 + "a", "long " * 20 + "b")
+    shown = figures.class_names(names)
+    assert shown[:2] == ["Bag", "$1_$2"]
+    assert len(set(shown)) == len(names)
+    assert max(map(len, shown)) < 30
+    axes = figures.plt.figure().add_subplot(title=shown[1])
+    assert not axes.title.get_parse_math()
+
+
+def test_the_users_own_matplotlibrc_changes_nothing(tmp_path):
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nsavefig.dpi: 7\n")
+    code = "from stages.results import figures; print(sorted(figures.mpl.rcParams.items()))"
+    command = [sys.executable, "-c", code]
+    settings = [
+        subprocess.run(
+            command, env=os.environ | more, cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout
+        for more in ({}, {"MATPLOTLIBRC": str(tmp_path)})
+    ]
+    assert settings[0] == settings[1]

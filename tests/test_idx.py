@@ -1,4 +1,4 @@
-"""`stages/sources/idx.py`: the IDX reader, and what it says of files that are not the right ones.
+"""`stages/sources/idx.py`: other data sets; what is wrong with files: `test_bad_files.py`.
 
 The data set of four files is scikit-learn's digits, which are not Fashion-MNIST.
 """
@@ -15,91 +15,27 @@ from sklearn.datasets import load_digits
 
 from stages import ingest, params
 from stages.base import images
-from stages.base.classes import class_names
 from stages.sources import idx
-from stages.sources.download import DOWNLOADS
 from tests.helpers import contents, message_of
 from tests.project import set_params
 
-SHAPE = (5, 28, 28)
-VALUES = np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8)
-CLASSES = [f"digit {digit}" for digit in range(10)]
+CLASSES = tuple(f"digit {digit}" for digit in range(10))
 
 
-def content(array: np.ndarray, kind: int = 0x08) -> bytes:
-    magic = bytes([0, 0, kind, array.ndim])
+def content(array: np.ndarray) -> bytes:
+    magic = bytes([0, 0, 0x08, array.ndim])
     return magic + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
-def put(tmp_path: Path, compressed: bytes) -> Path:
-    path = tmp_path / "images.gz"
-    path.write_bytes(compressed)
-    return path
-
-
-@pytest.mark.parametrize("array", [VALUES, VALUES[:, 0, 0]], ids=["images", "labels"])
+@pytest.mark.parametrize("shape", [(5, 28, 28), (5,)], ids=["images", "labels"])
 @pytest.mark.parametrize("pack", [gzip.compress, bytes], ids=["gzipped", "plain"])
 @pytest.mark.parametrize("known", [True, False])
-def test_reads_what_was_written(tmp_path, array, pack, known):
-    shape = array.shape if known else (None, *array.shape[1:])
-    read = idx.read_array(put(tmp_path, pack(content(array))), shape)
+def test_reads_what_was_written(tmp_path, shape, pack, known):
+    array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    (tmp_path / "file").write_bytes(pack(content(array)))
+    read = idx.read_array(tmp_path / "file", shape if known else (None, *shape[1:]))
     assert read.dtype == np.uint8
     np.testing.assert_array_equal(read, array)
-
-
-WHOLE = gzip.compress(content(VALUES))
-CORRUPT = bytearray(WHOLE)
-CORRUPT[len(WHOLE) // 2] ^= 0xFF
-
-
-@pytest.mark.parametrize(
-    ("compressed", "expected"),
-    [
-        (WHOLE[: len(WHOLE) // 2], "is not a whole gzip file (Compressed file ended"),
-        (WHOLE[:5], "is not a whole gzip file"),
-        (bytes(CORRUPT), "is not a whole gzip file"),
-        (WHOLE[:10] + b"\xff" * 90, "is not a whole gzip file (Error -3 while decompressing"),
-        (WHOLE[:-8] + bytes(8), "is not a whole gzip file (CRC check failed"),
-        (b"<!DOCTYPE html><html></html>", "begins with 3c 21 44 4f, where an IDX file"),
-        (content(VALUES)[:-1], "holds 3,919 values after its header, which anno"),
-        (b"", "begins with nothing, where an IDX file"),
-        (gzip.compress(content(VALUES[:, 0, 0])), "begins with 00 00 08 01, where an IDX file of"),
-        (gzip.compress(content(VALUES, kind=0x0D)), "begins with 00 00 0d 03"),
-        (gzip.compress(content(VALUES)[:10]), "ends within its IDX header"),
-        (gzip.compress(content(VALUES[:4])), "holds an array of 4 x 28 x 28, where 5 x 28 x 28"),
-        (gzip.compress(content(VALUES)[:-1]), "holds 3,919 values after its header, which anno"),
-        (gzip.compress(content(VALUES) + b"\0"), "holds 3,921 values after its header"),
-    ],
-    ids=[
-        "truncated",
-        "truncated in the gzip header",
-        "corrupt",
-        "no deflate stream",
-        "wrong CRC",
-        "web page",
-        "a value missing, not compressed",
-        "empty",
-        "labels for images",
-        "floats for bytes",
-        "header cut off",
-        "test for train",
-        "a value missing",
-        "a value too many",
-    ],
-)
-def test_refuses_what_is_not_the_file(tmp_path, compressed, expected):
-    path = put(tmp_path, compressed)
-    message = message_of(idx.read_array, path, SHAPE)
-    assert message.startswith(f"{path} {expected}")
-    assert message.endswith("fetch it again")
-
-
-def test_any_number_of_images_but_of_one_size(tmp_path):
-    path = put(tmp_path, content(VALUES[:, :14]))
-    message = message_of(idx.read_array, path, (None, 28, 28))
-    assert message.startswith(
-        f"{path} holds an array of 5 x 14 x 28, where n x 28 x 28 is expected"
-    )
 
 
 @pytest.fixture(scope="module")
@@ -116,36 +52,35 @@ def digits() -> dict[str, np.ndarray]:
     }
 
 
-def as_table(files: dict[str, np.ndarray], split: str) -> np.ndarray:
-    return images.ImageSet(
-        files[f"{split}_images"], files[f"{split}_labels"], tuple(CLASSES)
-    ).table()
-
-
-def use(project: Path, files: dict[str, np.ndarray], **more: Any) -> dict[str, Path]:
+def use(
+    project: Path, files: dict[str, np.ndarray], classes: tuple[str, ...] = CLASSES, **more: Any
+) -> dict[str, Path]:
     """Write `files` and name them in the params: training gzipped, test plain, MD5 for one."""
     section, paths = {}, {}
     for name, array in files.items():
-        compressed = gzip.compress(content(array)) if "train" in name else content(array)
+        packed = gzip.compress(content(array)) if "train" in name else content(array)
         paths[name] = project / f"{name}.idx"
-        paths[name].write_bytes(compressed)
+        paths[name].write_bytes(packed)
         algorithm = "md5" if name == "test_labels" else "sha256"
-        pinned = f"{algorithm}:{hashlib.new(algorithm, compressed).hexdigest()}"
+        pinned = f"{algorithm}:{hashlib.new(algorithm, packed).hexdigest()}"
         section[name] = {"path": paths[name].name, "sum": pinned}
-    changes = {"data.source": "idx", "data.idx": section | more, "data.classes": CLASSES}
+    changes = {"data.source": "idx", "data.idx": section | more, "data.classes": list(classes)}
     set_params(project, changes)
     return paths
 
 
-def test_another_data_set_by_its_four_files(project, digits, capsys):
-    use(project, digits)
+def assert_ingested(files: dict[str, np.ndarray], classes: tuple[str, ...] = CLASSES) -> None:
     ingest.main()
     for split in images.SPLITS:
-        np.testing.assert_array_equal(
-            images.load("data/raw", split).table(), as_table(digits, split)
-        )
-    assert "ingest: 1,500 train images from idx" in capsys.readouterr().out
-    assert class_names(params.load().data) == tuple(CLASSES)
+        raw = images.load("data/raw", split)
+        np.testing.assert_array_equal(raw.images, files[f"{split}_images"])
+        np.testing.assert_array_equal(raw.labels, files[f"{split}_labels"])
+        assert raw.classes == classes
+
+
+def test_another_data_set_by_its_four_files(project, digits):
+    use(project, digits)
+    assert_ingested(digits)
 
 
 def test_transposed_images_are_turned_back(project, digits):
@@ -154,13 +89,20 @@ def test_transposed_images_are_turned_back(project, digits):
         for name, array in digits.items()
     }
     use(project, turned, transposed=True)
-    ingest.main()
-    np.testing.assert_array_equal(images.load("data/raw", "test").table(), as_table(digits, "test"))
+    assert_ingested(digits)
 
 
-def test_files_by_url(project, digits, web_server, tmp_path, monkeypatch):
-    """Two have one name; and the mirror, whose files are Fashion-MNIST's, is not asked."""
-    monkeypatch.setenv("FASHION_MIRROR", str(tmp_path / "absent"))
+@pytest.mark.parametrize("classes", [2, 26, 100])
+def test_any_number_of_classes(project, digits, classes):
+    labels = {name: (np.arange(len(digits[name])) % classes).astype(np.uint8)
+              for name in digits if "labels" in name}  # fmt: skip
+    names = tuple(f"class {label}" for label in range(classes))
+    use(project, digits | labels, names)
+    assert_ingested(digits | labels, names)
+
+
+def test_files_by_url(project, digits, web_server):
+    """Two have one name, and a download is kept."""
     paths = use(project, digits)
     section = params.load().data.idx.model_dump(exclude_none=True)
     for name in ("train_labels", "test_labels"):
@@ -169,22 +111,8 @@ def test_files_by_url(project, digits, web_server, tmp_path, monkeypatch):
         section[name] = {"url": url, "sum": section[name]["sum"]}
     set_params(project, {"data.idx": section})
     for _ in range(2):
-        ingest.main()
-        np.testing.assert_array_equal(
-            images.load("data/raw", "test").table(), as_table(digits, "test")
-        )
-    assert len(web_server.requests) == 2, "a download is kept"
-    assert len(contents(DOWNLOADS)) == 2
-
-
-@pytest.mark.usefixtures("no_waiting")
-def test_a_url_at_which_nobody_answers(project, digits, nowhere):
-    use(project, digits)
-    section = params.load().data.idx.model_dump(exclude_none=True)
-    url = f"{nowhere}/images.idx"
-    section["train_images"] = {"url": url, "sum": section["train_images"]["sum"]}
-    set_params(project, {"data.idx": section})
-    assert message_of(ingest.main).startswith(f"cannot fetch {url} (ConnectionError); connect to")
+        assert_ingested(digits)
+    assert len(web_server.requests) == 2
 
 
 def test_a_changed_file_is_refused(project, digits):
@@ -192,31 +120,28 @@ def test_a_changed_file_is_refused(project, digits):
     path = use(project, digits)["train_images"]
     path.write_bytes(gzip.compress(content(digits["test_images"])))
     message = message_of(ingest.main)
-    assert message.startswith(f"{path.name} is another file: its sum is sha256:")
-    assert message.endswith("replace it, or correct its sum in params.yaml")
+    assert message.startswith(path.name)
+    assert "sum in params.yaml" in message
     assert contents(project / "data") == {}
 
 
 def test_a_file_that_is_not_there(project, digits):
     path = use(project, digits)["test_labels"]
     path.unlink()
-    assert message_of(ingest.main) == (
-        f"{path.name} is missing, or is no file; put it there, or correct data.idx in params.yaml"
-    )
+    assert message_of(ingest.main).startswith(f"{path.name} is missing")
 
 
 def test_labels_of_other_images(project, digits):
     use(project, digits | {"test_labels": digits["test_labels"][:-1]})
-    assert message_of(ingest.main).startswith(
-        "test_images.idx holds 297 images and test_labels.idx 296 labels; they do not belong"
-    )
+    assert "test_images.idx holds 297 images and test_labels.idx 296" in message_of(ingest.main)
 
 
-def test_more_than_ten_classes(project, digits):
-    """As EMNIST's letters have them."""
-    labels = digits["train_labels"].copy()
-    labels[[7, 9]] = 26
-    use(project, digits | {"train_labels": labels})
-    assert message_of(ingest.main).startswith(
-        "train_labels.idx holds the label 26 (of image 8), where data.classes names"
-    )
+def test_labels_that_count_from_1(project, digits):
+    """As EMNIST's letters do."""
+    use(project, digits | {"train_labels": digits["train_labels"] + 1})
+    assert message_of(ingest.main).startswith("train_labels.idx holds the label 10 (of image 10)")
+
+
+def test_a_class_without_images(project, digits):
+    use(project, digits, (*CLASSES, "digit 10"))
+    assert "the train set has no image of label 10" in message_of(ingest.main)

@@ -166,20 +166,6 @@ def test_a_thin_line_is_an_object():
     assert pictures.has_object(pictures.prepare(image))
 
 
-@pytest.mark.parametrize("kind", ["png", "jpg", "gif", "bmp", "tiff", "webp", "eps", "txt", "none"])
-def test_what_cannot_be_read_is_named_in_one_line(tmp_path, kind):
-    """Cut off; or a kind that Pillow would start Ghostscript for; or no picture; or missing."""
-    path = tmp_path / f"bad.{kind}"
-    if kind == "txt":
-        path.write_text("This is no picture.")
-    elif kind == "eps":
-        picture().save(path)
-    elif kind != "none":
-        content = written(picture(), path).read_bytes()
-        path.write_bytes(content[: len(content) // 2])
-    assert message_of(pictures.read, path).startswith(f"{path} ")
-
-
 @pytest.mark.parametrize("pixels", [np.full((40, 40), 0.5, "f4"), np.full((40, 40), 70_000, "i4")])
 def test_what_does_not_say_how_light_it_is(tmp_path, pixels):
     path = written(Image.fromarray(pixels), tmp_path / "bad.tiff")

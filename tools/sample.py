@@ -37,6 +37,7 @@ def draw(image_set: ImageSet, per_class: int) -> ImageSet:
 def main() -> None:
     arrays = {}
     shutil.rmtree(PICTURES, ignore_errors=True)
+    PICTURES.mkdir(parents=True)
     for split in SPLITS:
         drawn = draw(fashion_mnist.read(split), PER_CLASS[split])
         arrays |= {f"{split}_images": drawn.images, f"{split}_labels": drawn.labels}
