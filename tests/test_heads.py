@@ -173,21 +173,18 @@ def test_killed_in_its_third_fold_it_goes_on_there(trained, tmp_path, monkeypatc
     (tmp_path / "models").mkdir()
     (tmp_path / "models/pretrained").symlink_to(trained / "models/pretrained")
     monkeypatch.chdir(tmp_path)
-    kills = [
-        ("after", 3, []),
-        ("before", 5, ["1: going on after epoch 3"]),
-        (
-            "after",
-            2,
-            [f"{fold}: going on after epoch {done}" for fold, done in ((1, 3), (2, 3), (3, 1))],
-        ),
-        (None, None, [f"{fold}: going on after epoch 3" for fold in (1, 2, 3)]),
+    kills = [  # the moment, and the epochs after which each fold then goes on
+        ("after", 3, {}),
+        ("before", 5, {1: 3}),
+        ("after", 2, {1: 3, 2: 3, 3: 1}),
+        (None, None, {1: 3, 2: 3, 3: 3}),
     ]
-    for moment, epoch, going_on in kills:
+    for moment, epoch, done in kills:
         with killed(moment, epoch):
             train("every")
         lines = [line for line in capsys.readouterr().out.splitlines() if "going on" in line]
-        assert lines == [f"vgg@every-{line} of 3" for line in going_on]
+        expected = [f"vgg@every-{fold}: going on after epoch {e} of 3" for fold, e in done.items()]
+        assert lines == expected
         assert Path("models/vgg/every").exists() == (moment is None)
     assert contents(tmp_path / "models/vgg/every") == contents(trained / "models/vgg/every")
 

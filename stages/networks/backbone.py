@@ -78,7 +78,9 @@ def fold_normalization(network: keras.Model) -> keras.Model:
     def call(layer: keras.Layer, *inputs: object, **arguments: object) -> object:
         return inputs[0] if layer.name in folded else layer(*inputs, **arguments)
 
-    copy = keras.models.clone_model(network, call_function=call)
+    # With a name of its own: Keras would number it by all tensors that were made before it.
+    image = keras.Input(network.input.shape[1:], name="image")
+    copy = keras.models.clone_model(network, input_tensors=image, call_function=call)
     for name, values in weights.items():
         copy.get_layer(name).set_weights(values)
     copy.trainable = False
