@@ -34,15 +34,10 @@ def main(head: str, recipe: str) -> None:
     with atomic_folder(Path("metrics") / head / recipe) as folder:
         for fold in folds:
             network = model.get_layer(f"head_{fold}")
-
-            def with_weights(path: Path, network=network) -> np.ndarray:
-                network.load_weights(path)
-                return views.mean_prediction(network, arrays)
-
-            test = Predictions(views.mean_prediction(network, arrays), labels)
-            summary = evaluation.evaluate(
-                trained / str(fold), folder / str(fold), test, with_weights
-            )
+            last = Predictions(views.mean_prediction(network, arrays), labels)
+            network.load_weights(trained / str(fold) / "best.weights.h5")
+            best = Predictions(views.mean_prediction(network, arrays), labels)
+            summary = evaluation.evaluate(trained / str(fold), folder / str(fold), last, best)
             print(f"evaluate_{head}@{recipe}: fold {fold} of {len(folds)}: {summary}")
 
 

@@ -25,18 +25,14 @@ def main(recipe: str, fold: int) -> None:
     use_deterministic_operations()
     model = load_model(trained / "model.keras")
     on_encoded = on_encoded_images(model)
-    x, y = (load_array(INPUT / f"{kind}.npy") for kind in ("images", "labels"))
+    x = load_array(INPUT / "images.npy")
+    labels = load_array(INPUT / "labels.npy").argmax(axis=1).astype(np.uint8)
 
-    def probabilities() -> np.ndarray:
-        return on_encoded.predict(x, batch_size=256, verbose=0)
-
-    def with_weights(path: Path) -> np.ndarray:
-        model.get_layer("lenet").load_weights(path)
-        return probabilities()
-
-    test = Predictions(probabilities(), y.argmax(axis=1).astype(np.uint8))
+    last = Predictions(on_encoded.predict(x, batch_size=256, verbose=0), labels)
+    model.get_layer("lenet").load_weights(trained / "best.weights.h5")
+    best = Predictions(on_encoded.predict(x, batch_size=256, verbose=0), labels)
     with atomic_folder(OUTPUT / recipe / str(fold)) as folder:
-        summary = evaluation.evaluate(trained, folder, test, with_weights)
+        summary = evaluation.evaluate(trained, folder, last, best)
     print(f"evaluate_lenet@{recipe}-{fold}: {summary}")
 
 

@@ -1,34 +1,53 @@
-"""The statistics of the comparison, against figures worked out by hand."""
+"""The comparison: its statistics against figures worked out by hand, and what it rests on."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from stages import compare
-from stages.results import runs, study
+from stages import compare, params
+from stages.results import ranking, runs, statistics, study
 from stages.results.evaluation import Predictions, Run
 from stages.results.runs import Classifier, Model
+from tests.helpers import message_of
+from tests.project import ROOT, set_params
 
-
-def trained(
-    probabilities: list[list[float]],
-    labels: list[int] | None = None,
-    validation: Predictions | None = None,
-    rows: list[int] | None = None,
-    **metrics: float,
-) -> Run:
-    curves = pd.DataFrame({"epoch": [1, 2, 3], "val_loss": [0.5, 0.4, 0.6]})
-    labels = np.array(labels or range(len(probabilities)), np.uint8)
-    test = Predictions(np.array(probabilities, np.float16), labels)
-    validation = validation or test
-    rows = rows or range(len(validation.labels))
-    return Run({"best_epoch": 2, **metrics}, {}, curves, validation, np.array(rows), test)
+# Test accuracies of five folds.
+LENET = [0.9340, 0.9342, 0.9362, 0.9366, 0.9373]
+VGG = [0.9430, 0.9429, 0.9445, 0.9422, 0.9438]
 
 
 def one_hot(labels: list[int], classes: int = 10) -> np.ndarray:
     return np.eye(classes)[labels]
+
+
+def trained(
+    probabilities: np.ndarray,
+    labels: list[int] | None = None,
+    validation: Predictions | None = None,
+    rows: list[int] | None = None,
+) -> Run:
+    """A training; without labels all its images are of class 0."""
+    labels = np.array(labels or [0] * len(probabilities), np.uint8)
+    test = Predictions(np.array(probabilities, np.float16), labels)
+    validation = validation or test
+    rows = range(len(validation.labels)) if rows is None else rows
+    scores = {f"{data}_{kind}": 0.5 for data in ("train", "val", "test") for kind in compare.KINDS}
+    scores |= {f"best_epoch_test_{kind}": 0.5 for kind in compare.KINDS} | {"best_epoch": 2}
+    scores |= {"test_accuracy": test.accuracy, "val_accuracy": validation.accuracy}
+    curves = pd.DataFrame({"epoch": [1, 2, 3], "val_loss": [0.5, 0.4, 0.6]})
+    return Run(scores, {"classes": ["cat", "dog"]}, curves, validation, np.array(rows), test)
+
+
+def right_in(accuracy: float, images: int = 10_000) -> Run:
+    right = round(accuracy * images)
+    return trained(one_hot([0] * right + [1] * (images - right), classes=2))
+
+
+def model(network: str, runs: list[Run], recipe: str = "a", random: bool = False) -> Model:
+    return Model(network, recipe, network, runs, random)
 
 
 def test_mcnemar_is_the_exact_binomial_test():
@@ -37,28 +56,10 @@ def test_mcnemar_is_the_exact_binomial_test():
     first, second = np.zeros(40, int), np.zeros(40, int)
     first[:12] = 1
     second[12:15] = 1
-    found = compare.mcnemar(first, second, labels)
-    assert (found["only_first_right"], found["only_second_right"]) == (3, 12)
-    assert found["p_value"] == pytest.approx(2 * (1 + 15 + 105 + 455) / 2**15)
-
-
-def test_mcnemar_of_a_classifier_with_itself_sees_no_difference():
-    predicted = np.array([0, 1, 2])
-    assert compare.mcnemar(predicted, predicted, np.array([0, 0, 2]))["p_value"] == 1
-
-
-def test_the_better_of_a_pair_is_named_only_where_they_are_told_apart():
-    labels = [0] * 40
-    right, wrong = one_hot(labels), one_hot([1] * 40)
-    half = np.concatenate([right[:38], wrong[38:]])
-    classifiers = [
-        Classifier(name, name, Predictions(probabilities, np.array(labels)))
-        for name, probabilities in (("good", right), ("nearly", half), ("bad", wrong))
-    ]
-    table = compare.mcnemar_table(classifiers).set_index(["first", "second"])["better"]
-    assert table["good", "nearly"] == ""  # two images of a difference
-    assert table["good", "bad"] == "good"
-    assert table["nearly", "bad"] == "nearly"
+    test = statistics.mcnemar(first, second, labels)
+    assert (test["only_first_right"], test["only_second_right"]) == (3, 12)
+    assert test["mcnemar_p_value"] == pytest.approx(2 * (1 + 15 + 105 + 455) / 2**15)
+    assert statistics.mcnemar(first, first, labels)["mcnemar_p_value"] == 1
 
 
 def test_wilsons_interval():
@@ -66,60 +67,82 @@ def test_wilsons_interval():
     z, n, p = 1.959964, 10_000, 0.93
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    assert compare.wilson(0.93, 10_000) == pytest.approx((centre - half, centre + half), abs=1e-6)
+    assert statistics.wilson(p, n) == pytest.approx((centre - half, centre + half), abs=1e-6)
 
 
-def test_the_study_is_told_from_this_run_by_welchs_test():
+def test_folds_are_compared_by_the_corrected_resampled_t_test():
+    """By hand: mean 0.00762, s = 0.001489; s^2 (1/5 + 1/4) in place of s^2 / 5; t(0.975, 4)."""
+    test = statistics.paired_by_fold(VGG, LENET)
+    error = 0.001489 * np.sqrt(1 / 5 + 1 / 4)
+    assert test["difference"] == pytest.approx(0.00762)
+    assert test["t"] == pytest.approx(0.00762 / error, rel=1e-3)  # 7.63
+    assert test["degrees_of_freedom"] == 4
+    assert test["p_value"] == pytest.approx(0.0016, abs=5e-5)
+    half = 2.776 * error
+    assert (test["low"], test["high"]) == pytest.approx((0.00762 - half, 0.00762 + half), rel=1e-2)
+
+
+def test_the_study_is_compared_by_welchs_test():
     """t = difference / sqrt(s1^2/5 + s2^2/5), by hand."""
-    accuracies = [0.905, 0.911, 0.908, 0.909, 0.912]
-    folds = []
-    for accuracy in accuracies:
-        right = round(accuracy * 1000)
-        predicted = [0] * right + [1] * (1000 - right)
-        folds.append(trained(one_hot(predicted), [0] * 1000))
-    row = compare.against_study([Model("lenet", "any", "LeNet-5", folds)]).iloc[0]
-    theirs = [study.RESULTS["lenet"][f"fold {fold}, test"].accuracy for fold in range(1, 6)]
-    difference = np.mean(accuracies) - np.mean(theirs)
-    error = np.sqrt(np.var(accuracies, ddof=1) / 5 + np.var(theirs, ddof=1) / 5)
+    ours = [0.905, 0.911, 0.908, 0.909, 0.912]
+    row = compare.against_study([model("lenet", [right_in(each) for each in ours])]).iloc[0]
+    theirs = [0.9164, 0.9197, 0.9222, 0.9168, 0.9146]
+    difference = np.mean(ours) - np.mean(theirs)
+    error = np.sqrt(np.var(ours, ddof=1) / 5 + np.var(theirs, ddof=1) / 5)
     assert row["t"] == pytest.approx(difference / error)
-    assert row["difference"] == pytest.approx(difference)
     assert row["low"] < difference < row["high"] < 0
     assert row["p_value"] < 0.05
 
 
-def test_together_is_the_mean_of_the_probabilities():
-    folds = [trained([[1, 0], [0.5, 0.5]]), trained([[0, 1], [0.25, 0.75]])]
-    found = runs.together([fold.test for fold in folds])
-    assert found.probabilities.tolist() == [[0.5, 0.5], [0.375, 0.625]]
+def test_a_network_is_better_only_where_every_test_says_so():
+    vgg = model("vgg", [right_in(each) for each in VGG])
+    lenet = model("lenet", [right_in(each) for each in LENET])
+    level = model("resnet", [right_in(each) for each in [0.9343, 0.9338, 0.9363, 0.9369, 0.9371]])
+    table = ranking.between_networks([lenet, level, vgg])
+    verdicts = table.set_index(["first", "second"])["verdict"]
+    assert verdicts["lenet", "vgg"] == verdicts["resnet", "vgg"] == "vgg"
+    assert verdicts["lenet", "resnet"] == ""
+    text = ranking.finding([lenet, level, vgg], table, "a")
+    assert text.startswith("VGG16 is 0.76 points ahead of ResNet50, no significant difference ")
+    # By the folds VGG16 is ahead, but so few images do not show it.
+    few = [
+        model(it.network, [right_in(acc, 100) for acc in (0.9, gain)])
+        for it, gain in ((lenet, 0.9), (vgg, 0.92))
+    ]
+    assert ranking.between_networks(few)["verdict"].iloc[0] == ""
+    # Many images do, but by the folds it may be chance.
+    chance = [lenet, replace(vgg, runs=[right_in(acc) for acc in (0.99, 0.93, 0.94, 0.93, 0.94)])]
+    row = ranking.between_networks(chance).iloc[0]
+    assert row["mcnemar_p_value"] < 0.001
+    assert row["p_value"] > 0.05
+    assert row["verdict"] == ""
 
 
-def test_the_best_fold_is_chosen_on_validation_images():
+def test_random_weights_are_not_ranked():
+    models = [model("lenet", [right_in(0.9)]), model("vgg", [right_in(0.1)], random=True)]
+    assert ranking.headline(models, ranking.between_networks(models)) == ""
+
+
+def test_the_best_training_is_chosen_on_validation_images():
     right = Predictions(one_hot([0, 1]), np.array([0, 1]))
     wrong = Predictions(one_hot([1, 0]), np.array([0, 1]))
-    good_on_test = trained([[1, 0], [0, 1]], validation=wrong)
-    good_on_validation = trained([[0, 1], [1, 0]], validation=right)
-    model = Model("lenet", "any", "LeNet-5", [good_on_test, good_on_validation])
-    assert model.best == 1
-    first = runs.classifiers([model])[0]
-    assert first.title == "LeNet-5, fold 2"
-    assert first.test.accuracy == 0
+    good_on_test = trained(one_hot([0, 1]), [0, 1], validation=wrong)
+    good_on_validation = trained(one_hot([1, 0]), [0, 1], validation=right)
+    best, folds = runs.classifiers([model("vgg", [good_on_test, good_on_validation])])
+    assert (best.name, best.title, best.test.accuracy) == ("vgg-a", "vgg, fold 2", 0)
+    assert folds.test.probabilities.tolist() == np.full((2, 10), [0.5] * 2 + [0] * 8).tolist()
 
 
-def test_all_three_networks_answer_together_where_a_recipe_has_them_all():
-    one = trained(one_hot([0, 1]).tolist())
-    models = [Model(network, "a", network, [one]) for network in ("lenet", "resnet", "vgg")]
-    models.append(Model("lenet", "b", "lenet", [one]))
-    names = [each.name for each in runs.classifiers(models)]
-    assert names == [
-        "lenet-a",
-        "lenet-a-folds",
-        "resnet-a",
-        "vgg-a",
-        "lenet-b",
-        "lenet-b-folds",
-        "all-a",
-        "all-a-weighted",
-    ]
+def test_all_networks_weigh_the_same_however_often_each_was_trained():
+    sure = [trained(np.array([[1, 0]]), rows=[row]) for row in range(5)]
+    unsure = [trained(np.array([[0, 1]]))]
+    models = [model("lenet", sure), model("vgg", unsure), model("lenet", sure[:1], "alone")]
+    classifiers = {each.name: each for each in runs.classifiers(models)}
+    assert list(classifiers) == [
+        "lenet-a", "lenet-a-folds", "vgg-a", "lenet-alone", "all-a", "all-a-weighted"
+    ]  # fmt: skip
+    assert classifiers["all-a"].test.probabilities.tolist() == [[0.5, 0.5]]
+    assert classifiers["all-a"].title == "Both networks, 6 trainings (a)"
 
 
 def test_an_ensemble_is_weighted_on_images_that_no_member_was_trained_on():
@@ -127,40 +150,29 @@ def test_an_ensemble_is_weighted_on_images_that_no_member_was_trained_on():
     labels = [0, 1, 2, 3]
     truth = 0.8 * one_hot(labels) + 0.02
     off = 0.8 * one_hot([5, 6, 7, 8]) + 0.02
-    test = truth.tolist()
 
-    def run(probabilities: np.ndarray, rows: list[int]) -> Run:
+    def part(probabilities: np.ndarray, rows: list[int], test: np.ndarray = truth) -> Run:
         return trained(test, labels, Predictions(probabilities[rows], np.array(rows)), rows)
 
     # The folds' order is not that of the rows, and they are right where the head was trained.
     half = np.concatenate([truth[:2], off[2:]])
-    folds = Model("lenet", "a", "LeNet-5", [run(half, [3, 0]), run(half, [1, 2])])
-    head = Model("vgg", "a", "VGG16", [run(truth, [2, 3])])
+    folds = model("lenet", [part(half, [3, 0]), part(half, [1, 2])])
+    head = model("vgg", [part(truth, [2, 3])])
     assert list(runs.ensemble_weights([folds, head])) == [0, 1]
     assert list(runs.ensemble_weights([head, folds])) == [1, 0]
-    # The test images have no say.
-    other = [replace(one, test=Predictions(off, np.array(labels))) for one in head.runs]
-    assert list(runs.ensemble_weights([folds, replace(head, runs=other)])) == [0, 1]
-    pair = [head.runs[0].test, folds.runs[0].test]
+    wrong_in_the_test = model("vgg", [part(truth, [2, 3], test=off)])
+    assert list(runs.ensemble_weights([folds, wrong_in_the_test])) == [0, 1]
+    pair = [head.together, folds.together]
     assert np.array_equal(runs.together(pair, [1, 0]).probabilities, pair[0].probabilities)
 
 
-def test_confusion_counts_have_every_pair_of_classes():
-    predictions = Predictions(one_hot([0, 1, 1], 2), np.array([0, 0, 1]))
-    table = compare.confusion_counts([Classifier("some", "Some", predictions)], ("cat", "dog"))
-    counts = table.set_index(["actual", "predicted"])["images"]
-    assert counts.to_dict() == {
-        ("cat", "cat"): 1,
-        ("cat", "dog"): 1,
-        ("dog", "cat"): 0,
-        ("dog", "dog"): 1,
-    }
-
-
-def test_per_class_precision_recall_and_f1():
-    predictions = Predictions(one_hot([0, 0, 1, 1], 2), np.array([0, 0, 0, 1]))
-    table = compare.per_class([Classifier("some", "Some", predictions)], ("cat", "dog"))
-    cat, dog = table.to_dict("records")
+def test_confusion_and_scores_by_class():
+    some = Predictions(one_hot([0, 0, 1, 1], 2), np.array([0, 0, 0, 1]))
+    classifiers, names = [Classifier("some", "Some", some)], ["cat", "dog"]
+    table = compare.confusion_counts(classifiers, names)
+    counts = table.set_index(["actual", "predicted"])["images"].to_dict()
+    assert counts == {("cat", "cat"): 2, ("cat", "dog"): 1, ("dog", "cat"): 0, ("dog", "dog"): 1}
+    cat, dog = compare.per_class(classifiers, names).to_dict("records")
     assert (cat["class"], cat["precision"], cat["recall"]) == ("cat", 1, pytest.approx(2 / 3))
     assert (dog["precision"], dog["recall"], dog["f1"]) == (0.5, 1, pytest.approx(2 / 3))
 
@@ -170,40 +182,40 @@ def test_predictions_are_calibrated_on_validation_images_alone():
     claimed = np.full((100, 10), 0.001 / 9)
     claimed[:, 0] = 0.999
     validation = Predictions(claimed, np.array([0] * 80 + [1] * 20))
-    sure_of_itself = trained(one_hot([0, 1]).tolist(), validation=validation)
-    model = Model("lenet", "any", "LeNet-5", [sure_of_itself])
-    found = compare.calibration(model)
-    wrong = replace(sure_of_itself, test=Predictions(one_hot([1, 0]), np.array([0, 1])))
-    assert compare.calibration(replace(model, runs=[wrong])) == found
-    assert found["temperature"] > 2
-    largest = validation.at(found["temperature"]).probabilities.max()
+    right = trained(one_hot([0, 0]), validation=validation)
+    wrong = trained(one_hot([1, 1]), validation=validation)
+    calibration = compare.calibration(model("lenet", [right]))
+    assert compare.calibration(model("lenet", [wrong])) == calibration
+    assert calibration["classes"] == ["cat", "dog"]
+    assert calibration["temperature"] > 2
+    largest = validation.at(calibration["temperature"]).probabilities.max()
     assert largest == pytest.approx(0.8, abs=0.02)
-    assert found["threshold"] == pytest.approx(largest, abs=1e-3)
+    assert calibration["threshold"] == pytest.approx(largest, abs=1e-3)
 
 
-def test_on_another_data_set_the_study_has_no_columns():
-    one = trained(
-        one_hot([0, 1]).tolist(),
-        test_loss=0.1,
-        test_accuracy=1.0,
-        best_epoch_test_loss=0.1,
-        best_epoch_test_accuracy=1.0,
-    )
-    models = [Model("lenet", "any", "LeNet-5", [one, one])]
-    table = compare.results_table(models, with_study=False)
-    assert table[["study_loss", "study_accuracy"]].isna().all(axis=None)
-    assert "study" not in compare.terminal_table(table)
-    with_study = compare.terminal_table(compare.results_table(models, with_study=True))
-    assert "91.64%" in with_study
-    assert max(map(len, with_study.splitlines())) <= 80
+def test_every_number_of_the_study_stands_beside_ours_and_nowhere_else():
+    models = [model("lenet", [right_in(acc) for acc in LENET]), model("resnet", [right_in(0.9)])]
+    models.append(model("vgg", [right_in(acc) for acc in VGG]))
+    table = compare.results_table(models, with_study=True).set_index(["network", "measure"])
+    for network, scores in study.RESULTS.items():
+        for measure, score in scores.items():
+            # VGG16 was trained once in the study, and in folds here.
+            ours = study.MEAN if (network, measure) == ("vgg", study.TEST) else measure
+            row = table.loc[(network, ours)]
+            assert (row["study_loss"], row["study_accuracy"]) == score
+    mean = table.loc[("lenet", study.MEAN)]
+    assert mean["difference"] == pytest.approx(np.mean(LENET) - 0.91798)
+    without = compare.results_table(models, with_study=False)
+    assert without[["study_loss", "study_accuracy", "difference"]].isna().all(axis=None)
 
 
-def test_metrics_are_few_and_flat():
-    one = trained(one_hot([0, 1]).tolist(), val_accuracy=0.5, test_accuracy=1.0, test_loss=0.25)
-    models = [Model("resnet", "wide", "ResNet50", [one])]
-    found = compare.summary(models, runs.classifiers(models))
-    assert found == {
-        "resnet_wide_val_accuracy": 0.5,
-        "resnet_wide_test_accuracy": 1.0,
-        "resnet_wide_test_loss": 0.25,
-    }
+def test_only_the_evaluations_that_the_params_name_are_read(project):
+    """What an undone experiment leaves would get into dvc.lock."""
+    shutil.copytree(ROOT / "metrics/lenet/study", "metrics/lenet/study")
+    shutil.copytree(ROOT / "metrics/lenet/study/1", "metrics/resnet/undone/1")
+    message = message_of(runs.load_all, params.load())
+    assert message.startswith("metrics/ has resnet/undone/1, which params.yaml does not name; ")
+    shutil.rmtree("metrics/resnet")
+    set_params(project, {"cv.folds": [1, 2, 3]})
+    message = message_of(runs.load_all, params.load())
+    assert message.startswith("metrics/ has lenet/study/4, lenet/study/5, which ")

@@ -10,7 +10,6 @@ write one folder for Git, `metrics/NETWORK/RECIPE/FOLD/`; FOLD is 1 where there 
 """
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,24 +106,17 @@ class Run:
     test: Predictions
 
 
-def evaluate(
-    trained: Path,
-    folder: Path,
-    test: Predictions,
-    best_epoch_probabilities: Callable[[Path], np.ndarray],
-) -> str:
+def evaluate(trained: Path, folder: Path, last: Predictions, best: Predictions) -> str:
     """Write the evaluation of one training into `folder`, and return its gist in a sentence.
 
     Args:
         trained: the folder of that training.
-        test: with the probabilities after the last epoch.
-        best_epoch_probabilities: gives those with the weights in a file.
+        last: for the test images, after the last epoch.
+        best: for the test images, with the weights of the best epoch.
     """
     arrays = load_arrays(trained / "validation.npz")
     validation = Predictions(arrays["probabilities"], arrays["labels"]).in_half_precision()
-    test = test.in_half_precision()
-    best_probabilities = best_epoch_probabilities(trained / "best.weights.h5")
-    best = Predictions(best_probabilities, test.labels).in_half_precision()
+    test, best = last.in_half_precision(), best.in_half_precision()
     history = pd.read_csv(trained / "history.csv")
     temperature = best_temperature(validation)
     calibrated = test.at(temperature)
