@@ -1,7 +1,4 @@
-"""SIGKILL to the whole process group, at any moment of the demo, as a power cut does.
-
-And Ctrl-C, and a terminal that is closed.
-"""
+"""SIGKILL to all processes at any moment of the demo; Ctrl-C, and a terminal that is closed."""
 
 import os
 import re
@@ -18,6 +15,7 @@ from tests import project
 from tests.helpers import contents, heeded
 from tests.repro import begin, ran, repro
 
+pytestmark = pytest.mark.kills
 KILLS = 50
 # Of the demo's time. Until DVC, Python and TensorFlow have started, a third of it goes by.
 LONGEST_LIFE = 0.1
@@ -60,7 +58,7 @@ def live(folder: Path, seconds: float | None, aim: str = "") -> tuple[str, bool]
 
 
 @pytest.mark.long
-def test_fifty_kills_lose_nothing_and_change_no_byte(finished, tmp_path, record_property):
+def test_fifty_kills_lose_nothing_and_change_no_byte(finished, tmp_path):
     """The first ones hit each kind of stage; then they come at any moment."""
     random = np.random.default_rng(0)
     longest = LONGEST_LIFE * seconds_of(finished)
@@ -81,8 +79,7 @@ def test_fifty_kills_lose_nothing_and_change_no_byte(finished, tmp_path, record_
                 rest = random.uniform(0, longest) if kills < KILLS else None
                 printed, killed = live(folder, rest)
             begun = ran(printed)
-            # DVC and Python take their time to start: killed before that, nothing is tried.
-            if killed and begun:
+            if killed and begun:  # else DVC itself had hardly started
                 kills += 1
                 killed_in[kind(begun[-1])] += 1
             assert not done & set(begun), "a finished stage ran again"
@@ -90,16 +87,11 @@ def test_fifty_kills_lose_nothing_and_change_no_byte(finished, tmp_path, record_
         assert (folder / "dvc.lock").read_bytes() == (finished / "dvc.lock").read_bytes()
     assert any(stage.startswith("cv_lenet") for stage in went_on), went_on
     assert set(killed_in) == set(map(kind, stages)), killed_in
-    record_property("cases", kills)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    ("sent", "said"),
-    [(signal.SIGINT, "cv_lenet: interrupted"), (signal.SIGHUP, "")],
-    ids=["Ctrl-C", "a closed terminal"],
-)
-def test_a_fold_goes_on_where_it_was_left(scratch, sent, said):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "a closed window"])
+def test_a_fold_goes_on_where_it_was_left(scratch, sent):
     """A fold that is trained anew is stopped in its third epoch, as a terminal does it.
 
     What DVC locks while it runs is free again, though it may have left its files behind.
@@ -110,12 +102,11 @@ def test_a_fold_goes_on_where_it_was_left(scratch, sent, said):
     with heeded(sent):
         process = begin(scratch, *anew)
     for line in process.stdout:
-        if line.startswith("epoch 2/"):
+        if line.startswith("Epoch 3/"):
             os.killpg(process.pid, sent)
             break
     rest = process.stdout.read()
     assert process.wait() != 0
-    assert said in rest
     assert "Traceback" not in rest
     output = repro(scratch, *anew)
     assert ran(output) == [stage]
