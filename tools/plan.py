@@ -6,6 +6,7 @@ those of that run, all of Fashion-MNIST. A stage that never ran is taken for as 
 the same stage's other recipes, folds or backbones.
 """
 
+import signal
 import sys
 from collections.abc import Mapping
 from statistics import mean
@@ -13,26 +14,28 @@ from statistics import mean
 import networkx
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.stage import Stage
 
-from stages.base.files import read_yaml
 from stages.cli import InputError
 from tools import times
 
 
-def pending(repo: Repo) -> list[str]:
-    """The stages that are not up to date, and all that follow from them, in the order of a run."""
+def pending(repo: Repo) -> list[Stage]:
+    """The stages that are not up to date, and all that follow from them, in DVC's order of a run.
+
+    Raises:
+        InputError: DVC sees no stages.
+    """
     graph = repo.index.graph  # from a stage to those that it depends on
-    changed = repo.status()
-    begin = [stage for stage in graph if stage.addressing in changed]
-    found = set(begin).union(*(networkx.ancestors(graph, stage) for stage in begin))
-    order = list(networkx.topological_sort(graph.reverse()))
-    return [stage.addressing for stage in order if stage in found]
-
-
-def known() -> dict[str, float]:
-    """Seconds by stage, of the last runs on the same data source."""
-    source = read_yaml("params.yaml")["data"]["source"]
-    return times.anywhere() if source == "fashion_mnist" else times.here()
+    if not graph:
+        raise InputError(
+            "DVC sees no stage: dvc.yaml is missing, or lies in a folder that a Git repository "
+            "around it ignores; `git init` here makes it a repository of its own"
+        )
+    names = repo.status()
+    changed = [stage for stage in graph if stage.addressing in names]
+    follow = set(changed).union(*(networkx.ancestors(graph, stage) for stage in changed))
+    return [stage for stage in networkx.dfs_postorder_nodes(graph) if stage in follow]
 
 
 def estimate(stage: str, seconds: Mapping[str, float]) -> tuple[float | None, str]:
@@ -52,29 +55,28 @@ def estimate(stage: str, seconds: Mapping[str, float]) -> tuple[float | None, st
 
 def main() -> None:
     with Repo() as repo:
-        stages = pending(repo)
+        stages = [stage.addressing for stage in pending(repo)]
         total = len(repo.index.stages)
     if not stages:
         print(f"Nothing to run: all {total} stages are up to date.")
         return
-    seconds = known()
-    found = {stage: estimate(stage, seconds) for stage in stages}
-    minutes = sum(taken or 0 for taken, _ in found.values()) / 60
-    unknown = sum(taken is None for taken, _ in found.values())
+    seconds = times.known()
+    estimates = {stage: estimate(stage, seconds) for stage in stages}
+    minutes = sum(taken or 0 for taken, _ in estimates.values()) / 60
+    unknown = sum(taken is None for taken, _ in estimates.values())
     print(
         f"To run: at most {len(stages)} of {total} stages, about {minutes:.1f} minutes"
         + (f" without the {unknown} of which no time is known." if unknown else ".")
     )
     print("minutes  stage")
-    for stage, (taken, remark) in found.items():
+    for stage, (taken, remark) in estimates.items():
         number = "?" if taken is None else f"{taken / 60:.1f}"
         print(f"{number:>7}  {stage}{f' ({remark})' if remark else ''}")
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
     try:
         main()
-    except InputError as error:
+    except (InputError, DvcException) as error:
         sys.exit(f"plan: error: {error}")
-    except DvcException as error:
-        sys.exit(f"plan: error: {error}; `dvc status` says more of it")

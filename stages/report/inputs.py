@@ -15,7 +15,7 @@ FIGURES = Path("plots/eda")
 MISCLASSIFIED = Path("plots/misclassified")
 PACKAGES = Path("requirements.lock")
 # How long the run took that the repository holds; `python -m tools.times --save` writes it.
-FULL_RUN = Path("stages/report/full_run.yaml")
+FULL_RUN = Path("metrics/full_run.yaml")
 # `python -m tools.ablation` writes both, and they may be missing: from one recipe to another, step
 # by step, and the same training under several seeds.
 ABLATION = Path("stages/report/ablation.csv")

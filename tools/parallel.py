@@ -1,0 +1,101 @@
+"""Stages that do not need each other at once, by Dask: `python -m tools.parallel --jobs 2`.
+
+Each task is `dvc repro --single-item STAGE` in this folder, which all workers see by the same path:
+threads here, or with `--scheduler ADDRESS` the workers of a cluster with a shared file system. A
+stage whose worker is lost runs on another. What a stage in `dvc.yaml` has in `meta: resources` its
+worker must have. The lock is in the end that of `dvc repro`.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc.stage import Stage
+from dvc.utils.serialize import modify_yaml
+
+from stages import params
+from stages.base.files import read_yaml
+from stages.cli import InputError
+from tools import plan
+
+try:
+    import dask
+    import distributed
+except ImportError:
+    sys.exit("parallel: error: Dask is not installed; `pip install '.[cluster]'` brings it")
+
+BUSY = "is busy, it is being blocked by"  # so DVC says that another process runs the stage
+
+
+def reproduce(folder: str, stage: str, *needed: None) -> None:
+    """Run one stage as DVC does; `--wait-for-lock` lets several of them share one lock.
+
+    Raises:
+        RuntimeError: it failed, for the reason in what it printed last.
+    """
+    # Dask's settings of threads are for what computes in its workers; a stage has its own process.
+    dasks = dask.config.get("distributed.nanny.pre-spawn-environ")
+    environment = {name: value for name, value in os.environ.items() if name not in dasks}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    while True:
+        printed = ""
+        with subprocess.Popen(command, cwd=folder, env=environment, **options) as run:
+            for line in run.stdout:
+                print(line, end="", flush=True)
+                printed = (printed + line)[-1000:]
+        if not run.returncode:
+            return
+        if BUSY not in printed:
+            raise RuntimeError(f"{stage} failed:\n{printed}")
+        time.sleep(5)  # what a lost worker has left behind comes to its end
+
+
+def main(jobs: int, scheduler: str | None) -> int:
+    """Bring everything up to date.
+
+    Returns:
+        The exit status: 1 if a stage failed. What does not need it ran all the same.
+    """
+    params.load()
+    with Repo() as repo:
+        stages, graph = plan.pending(repo), repo.index.graph
+    lock = Path("dvc.lock")
+    order = list(read_yaml(lock)["stages"]) if lock.exists() else []
+    order += [stage.addressing for stage in stages if stage.addressing not in order]
+    own = {"n_workers": 1, "threads_per_worker": jobs, "processes": False, "memory_limit": 0}
+    futures: dict[Stage, distributed.Future] = {}
+    with distributed.Client(scheduler) if scheduler else distributed.Client(**own) as client:
+        for stage in stages:
+            futures[stage] = client.submit(
+                reproduce,
+                os.getcwd(),
+                stage.addressing,
+                *[futures[needed] for needed in graph.successors(stage) if needed in futures],
+                key=stage.addressing,
+                resources=(stage.meta or {}).get("resources"),
+            )
+        errors = {str(error) for future in futures.values() if (error := future.exception())}
+    if lock.exists():
+        with modify_yaml("dvc.lock") as content:
+            written = content["stages"]
+            content["stages"] = {name: written[name] for name in order if name in written}
+    for error in errors:
+        print(f"parallel: error: {error}", file=sys.stderr)
+    return bool(errors)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tools.parallel", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="so many stages at once")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="a cluster's, as tcp://box:8786")
+    try:
+        sys.exit(main(**vars(parser.parse_args())))
+    except (InputError, DvcException) as error:
+        sys.exit(f"parallel: error: {error}")
