@@ -1,6 +1,5 @@
 """Running `dvc repro`, and what it says of the stages."""
 
-import os
 import re
 import subprocess
 import sys
@@ -31,7 +30,7 @@ def begin(folder: Path, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", *arguments],
         cwd=folder,
-        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        env=project.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -2,9 +2,9 @@
 
     python -m tools.demo [FOLDER] [--params FILE] [--share-cache]
 
-The params are those of `demo.yaml`, small enough for two minutes on two cores without a network. The
-copy has the working tree's files as they are. It is a repository of its own, with a cache of its own,
-and ends with a commit of the run on `main`.
+The params are those of `demo.yaml`, small enough for two minutes on two cores without a network.
+The copy has the working tree's files as they are. It is a repository of its own, with a cache of
+its own, and ends with a commit of the run on `main`.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """How long each stage took when DVC last ran it here: `python -m tools.times`.
 
 Where no stage ran yet, as in a fresh clone, it tells of the run that the repository holds.
-`--save MACHINE` writes the times down for the report, in `metrics/full_run.yaml`. Of a training that
-was interrupted and went on, the time is that of the last process alone.
+`--save MACHINE` writes the times down for the report, in `metrics/full_run.yaml`. Of a training
+that was interrupted and went on, the time is that of the last process alone.
 """
 
 import argparse

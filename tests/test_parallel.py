@@ -1,0 +1,154 @@
+"""Stages at once by Dask: the serial run's lock, whatever happens to a worker."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from tests import project
+from tests.project import ROOT, copy_project, dvc, environment, make_small
+from tests.repro import repro
+
+pytest.importorskip("distributed", reason="`pip install '.[cluster]'` brings it")
+from tools.parallel import BUSY
+
+pytestmark = pytest.mark.long
+
+ENVIRONMENT = {**environment(), "PYTHONPATH": str(ROOT)}
+
+# Two chains that do not need each other, and a stage that needs both.
+NEEDS = {"z": [], "b": ["z"], "a": [], "c": ["a"], "last": ["b", "c"]}
+# `b` waits until somebody has opened the pipe, and until that is closed, but not a second time.
+STAGE = """
+import os, pathlib, sys
+name, *needs = sys.argv[1:]
+begun = pathlib.Path("begun")
+if name == "b" and not begun.exists() and pathlib.Path("pipe").exists():
+    begun.write_text(str(os.getpid()))
+    open("pipe").read()
+if name == "c" and "FAIL" in os.environ:
+    sys.exit("no, not c")
+text = name + "".join(pathlib.Path(need).read_text() for need in needs)
+pathlib.Path(name).write_text(text)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A repository of five quick stages, with params that are valid."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    make_small(folder)
+    (folder / "stage.py").write_text(STAGE)
+    stages = {
+        name: {"cmd": f"python stage.py {name} {' '.join(needs)}", "deps": needs, "outs": [name]}
+        for name, needs in NEEDS.items()
+    }
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+    project.git(folder, "init", "--quiet")
+    dvc(folder, "init", "--quiet")
+    return folder
+
+
+def begin(folder: Path, *module: str, **options: Any) -> subprocess.Popen:
+    """Start `python -m MODULE ...`; `options` are those of `subprocess.Popen`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *module],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **{"env": ENVIRONMENT, **options},
+    )
+
+
+def parallel(folder: Path, *arguments: str, **variables: str) -> tuple[str, int]:
+    """What the command prints, and its exit status."""
+    run = begin(folder, "tools.parallel", *arguments, env={**ENVIRONMENT, **variables})
+    printed, _ = run.communicate()
+    return printed, run.returncode
+
+
+def serial_lock(folder: Path) -> str:
+    """The lock of `dvc repro`; what it wrote is gone again."""
+    repro(folder)
+    lock = (folder / "dvc.lock").read_text()
+    for name in ("dvc.lock", *NEEDS):
+        (folder / name).unlink()
+    return lock
+
+
+def dask(folder: Path, *arguments: str) -> subprocess.Popen:
+    """A process of a cluster, with all that it starts in a process group of its own."""
+    return begin(folder, "dask", *arguments, start_new_session=True)
+
+
+@pytest.fixture
+def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
+    """A scheduler's address, and two workers."""
+    processes = [dask(folder, "scheduler", "--port", "0", "--no-dashboard")]
+    lines = (re.search(r"Scheduler at:\s+(tcp://\S+)", line) for line in processes[0].stdout)
+    address = next(match[1] for match in lines if match)
+    for _ in range(2):
+        processes.append(dask(folder, "worker", address, "--no-nanny", "--nthreads", "1"))
+    yield address, processes[1:]
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_lock_is_that_of_a_serial_run(folder, jobs):
+    expected = serial_lock(folder)
+    printed, status = parallel(folder, "--jobs", str(jobs))
+    assert status == 0, printed
+    assert (folder / "dvc.lock").read_text() == expected
+
+
+def test_a_stage_that_fails_stops_only_what_needs_it(folder):
+    printed, status = parallel(folder, FAIL="")
+    assert status == 1
+    assert "no, not c" in printed.partition("parallel: error: c failed")[2]
+    assert {name for name in NEEDS if (folder / name).exists()} == {"z", "b", "a"}
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_worker_that_is_killed_is_survived(folder, cluster, alone):
+    """By itself, so that its stage goes on for a while, or with its stage, as a machine is lost."""
+    expected = serial_lock(folder)
+    os.mkfifo(folder / "pipe")
+    address, workers = cluster
+    run = begin(folder, "tools.parallel", "--scheduler", address)
+    with (folder / "pipe").open("w"):  # `b` has begun
+        stage = psutil.Process(int((folder / "begun").read_text()))
+        above = {process.pid for process in stage.parents()}
+        lost, other = sorted(workers, key=lambda worker: worker.pid not in above)
+        if alone:
+            lost.kill()
+            assert any(BUSY in line for line in other.stdout)
+        else:
+            os.killpg(lost.pid, signal.SIGKILL)
+    printed, _ = run.communicate()
+    assert run.returncode == 0, printed
+    assert (folder / "dvc.lock").read_text() == expected
+
+
+def test_the_demos_lock_is_that_of_a_serial_run(finished, tmp_path):
+    folder = tmp_path / "second"
+    copy_project(folder)
+    make_small(folder)
+    printed, status = parallel(folder, "--jobs", "2")
+    assert status == 0, printed
+    assert (folder / "dvc.lock").read_text() == (finished / "dvc.lock").read_text()
+    shutil.rmtree(folder)
