@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,14 +29,17 @@ ENVIRONMENT = {**environment(), "PYTHONPATH": str(ROOT)}
 
 # Two chains that do not need each other, and a stage that needs both.
 NEEDS = {"z": [], "b": ["z"], "a": [], "c": ["a"], "last": ["b", "c"]}
-# `b` waits until somebody has opened the pipe, and until that is closed, but not a second time.
+# `b` says at a port where it runs, and waits until that is closed, but not a second time.
 STAGE = """
-import os, pathlib, sys
+import os, pathlib, socket, sys
 name, *needs = sys.argv[1:]
-begun = pathlib.Path("begun")
-if name == "b" and not begun.exists() and pathlib.Path("pipe").exists():
-    begun.write_text(str(os.getpid()))
-    open("pipe").read()
+port = pathlib.Path("port")
+if name == "b" and port.exists():
+    number = int(port.read_text())
+    port.unlink()
+    with socket.create_connection(("127.0.0.1", number)) as connection:
+        connection.send(str(os.getpid()).encode())
+        connection.recv(1)
 if name == "c" and "FAIL" in os.environ:
     sys.exit("no, not c")
 text = name + "".join(pathlib.Path(need).read_text() for need in needs)
@@ -80,11 +84,11 @@ def parallel(folder: Path, *arguments: str, **variables: str) -> tuple[str, int]
 
 
 def serial_lock(folder: Path) -> str:
-    """The lock of `dvc repro`; what it wrote is gone again."""
+    """The lock of `dvc repro`; that and the run cache are gone again."""
     repro(folder)
     lock = (folder / "dvc.lock").read_text()
-    for name in ("dvc.lock", *NEEDS):
-        (folder / name).unlink()
+    (folder / "dvc.lock").unlink()
+    shutil.rmtree(folder / ".dvc/cache")
     return lock
 
 
@@ -127,13 +131,16 @@ def test_a_stage_that_fails_stops_only_what_needs_it(folder):
 def test_a_worker_that_is_killed_is_survived(folder, cluster, alone):
     """By itself, so that its stage goes on for a while, or with its stage, as a machine is lost."""
     expected = serial_lock(folder)
-    os.mkfifo(folder / "pipe")
     address, workers = cluster
-    run = begin(folder, "tools.parallel", "--scheduler", address)
-    with (folder / "pipe").open("w"):  # `b` has begun
-        stage = psutil.Process(int((folder / "begun").read_text()))
-        above = {process.pid for process in stage.parents()}
-        lost, other = sorted(workers, key=lambda worker: worker.pid not in above)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        (folder / "port").write_text(str(server.getsockname()[1]))
+        run = begin(folder, "tools.parallel", "--scheduler", address)
+        connection, _ = server.accept()
+    with connection:
+        above = psutil.Process(int(connection.recv(20))).parents()
+        pids = {process.pid for process in above}
+        lost, other = sorted(workers, key=lambda worker: worker.pid not in pids)
         if alone:
             lost.kill()
             assert any(BUSY in line for line in other.stdout)

@@ -1,10 +1,11 @@
 """The whole pipeline with other params, in a scratch copy of the project.
 
-    python -m tools.demo [FOLDER] [--params FILE] [--share-cache]
+    python -m tools.demo [FOLDER] [--params FILE]
 
-The params are those of `demo.yaml`, small enough for two minutes on two cores without a network.
-The copy has the working tree's files as they are. It is a repository of its own, with a cache of
-its own, and ends with a commit of the run on `main`.
+The params are those of `demo.yaml`, small enough for two minutes on two cores without a network,
+and the copy has a cache of its own. With a FILE it uses this project's cache, so that what ran here
+does not run again. It is a repository of its own, has the working tree's files as they are, and
+ends with a commit of the run on `main`.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from stages.cli import InputError
 from tools.scratch import ROOT, copy_project, dvc, git
 
 
-def main(folder: Path, file: Path, share_cache: bool) -> int:
+def main(folder: Path, file: Path | None) -> int:
     """Copy, run and commit.
 
     Returns:
@@ -28,16 +29,17 @@ def main(folder: Path, file: Path, share_cache: bool) -> int:
     """
     if folder.exists():
         raise InputError(f"{folder} is there already: name another folder, or delete it")
-    params.load(file)
+    chosen = file or ROOT / "demo.yaml"
+    params.load(chosen)
     copy_project(folder)
-    shutil.copy(file, folder / "params.yaml")
-    if share_cache:
+    shutil.copy(chosen, folder / "params.yaml")
+    if file:
         cache = dvc(ROOT, "cache", "dir", capture_output=True, text=True).stdout.strip()
         dvc(folder, "cache", "dir", "--quiet", "--local", cache)
     status = dvc(folder, "repro", check=False).returncode
     if not status:
         git(folder, "add", "--all")
-        git(folder, "commit", "--quiet", "--message", f"The run of {file.name}")
+        git(folder, "commit", "--quiet", "--message", f"The run of {chosen.name}")
         print(f"\nThe run is committed in {folder}; its report is {folder}/plots/report.html.")
     return status
 
@@ -48,9 +50,7 @@ if __name__ == "__main__":
         "python -m tools.demo", None, __doc__, formatter_class=formatter
     )
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / ".work/demo")
-    parser.add_argument("--params", dest="file", type=Path, default=ROOT / "demo.yaml")
-    shared = "use this project's cache: what ran here is not run again"
-    parser.add_argument("--share-cache", action="store_true", help=shared)
+    parser.add_argument("--params", dest="file", type=Path, metavar="FILE")
     try:
         sys.exit(main(**vars(parser.parse_args())))
     except InputError as error:
