@@ -34,7 +34,7 @@ def keep_the_study(folder: Path) -> None:
     params = read_params(folder)
     for section, names in STUDY.items():
         params[section] = {name: params[section][name] for name in names}
-    for key in ("idx", "folder", "classes"):
+    for key in ("idx", "framed", "classes"):
         params["data"].pop(key, None)
     params["export"]["recipe"] = "study"
     write_params(folder, params)
