@@ -12,15 +12,16 @@ from stages.cli import InputError
 ROOT = Path(__file__).parent.parent
 WRITTEN_BY_STAGES = ("dvc.lock", "metrics/", "plots/", "models/exported/", "models/cards/")
 NOT_BY_STAGES = ("metrics/ablation.csv", "metrics/full_run.yaml")
+# By these Git tells its hooks where the repository is.
+LOCATION = ("GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 NAME, EMAIL = "demo", "demo@localhost"
 
 
 def environment() -> dict[str, str]:
     """The environment for Git and DVC in another folder.
 
-    It is the user's without the variables by which Git tells hooks where the user's repository is,
-    and without the user's settings of Git, which may ignore files, sign commits and run hooks. This
-    interpreter's programs come first on the path.
+    It is the user's without all that is for Git, which may be of another repository, ignore files,
+    sign commits and run hooks. This interpreter's programs come first on the path.
     """
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
@@ -52,8 +53,8 @@ def project_files() -> list[str]:
     Raises:
         InputError: Git is not installed or refuses.
     """
-    # With the user's settings, which may say that this repository is safe though another's.
-    inside = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # With the user's settings, which may say that a repository of somebody else's is safe.
+    inside = {name: value for name, value in os.environ.items() if name not in LOCATION}
     listing = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
     try:
         done = git(ROOT, *listing, env=inside, check=False, capture_output=True, text=True)
