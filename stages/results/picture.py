@@ -88,6 +88,8 @@ def draw(
         _draw_panel(axes, rows)
         title = "At the study's settings" if recipe == "study" else f"Recipe {recipe}"
         axes.set_title(title, loc="left", fontsize="medium")
+    every_row = [row for rows in panels.values() for row in rows]
+    all_axes[0, 0].legend(handles=_legend(every_row), fontsize="small")
     all_axes[-1, 0].set_xlabel("test accuracy (%)")
     heading = ranking.headline(models, between) or "Test accuracy"
     figure.suptitle(
@@ -114,15 +116,18 @@ def _draw_panel(axes: plt.Axes, rows: list[Row]) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.margins(x=0.04)
     axes.grid(axis="y", visible=False)
+
+
+def _legend(rows: list[Row]) -> list[plt.Line2D]:
+    """A handle for each kind of mark that the rows have."""
     kinds = [
         ({"color": OURS, "marker": "o", "lw": 2.5}, "this run, 95 % interval or \u00b1 sd"),
         ({"color": FOLDS, "marker": "o", "ms": 4, "lw": 0}, "a fold"),
         ({"color": STUDYS, "marker": "D", "mfc": "none", "mew": 1.8, "lw": 0}, "the study"),
     ]
     shown = [True, any(row.folds for row in rows), any(row.study is not None for row in rows)]
-    handles = [
+    return [
         plt.Line2D([], [], label=label, **options)
         for (options, label), there in zip(kinds, shown, strict=True)
         if there
     ]
-    axes.legend(handles=handles, loc="best", fontsize="small")
