@@ -95,18 +95,6 @@ def test_correlation_is_pearsons_and_nan_only_where_a_pixel_is_constant(written)
     np.testing.assert_allclose(correlation[np.ix_(varies, varies)], expected, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("per_class", "words"),
-    [
-        ([6000] * 10, "6,000 each (balanced)"),
-        ([5991] * 9 + [5998], "5,991 to 5,998 each (nearly balanced)"),
-        (PER_CLASS, "1 to 10 each (not balanced)"),
-    ],
-)
-def test_balance_in_words(per_class, words):
-    assert eda.balance(np.array(per_class)) == words
-
-
 @pytest.mark.parametrize("classes", [2, 3, 100])
 def test_any_number_of_classes_with_any_names(project, classes):
     """A $ is no formula; a name that no font has, or too long a one, still has its number."""

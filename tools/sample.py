@@ -1,6 +1,7 @@
 """Cut `data/sample/` from the official files of Fashion-MNIST: `python -m tools.sample`.
 
-Run it from the repository's root. What it draws is seeded, and spread evenly over the classes.
+Run it from the repository's root. What it draws is seeded, and spread evenly over the classes. The
+two pictures in `docs` are not from there: they are drawings of our own.
 """
 
 import shutil
