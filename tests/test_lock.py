@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from dvc.repo import Repo
 
 from stages.base.files import read_json
@@ -57,20 +56,17 @@ def test_the_model_in_git_knows_the_pictures_in_git():
     boot, trouser = run.stdout.splitlines()
     assert boot.startswith("docs/ankle_boot.png: Ankle boot")
     assert trouser.startswith("docs/trouser.png: Trouser")
-    assert boot in (project.ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_run_is_the_studys_own():
     """At the study's settings, on all the images, and as good as it can be expected to be."""
-    params = yaml.safe_load((project.ROOT / "params.yaml").read_text())
-    for head in ("lenet", "resnet", "vgg"):
-        assert (params[head]["study"]["epochs"], params[head]["study"]["batch_size"]) == (30, 64)
+    params = project.read_params(project.ROOT)
+    for network in ("lenet", "resnet", "vgg"):
+        study = params[network]["study"]
+        assert (study["epochs"], study["batch_size"]) == (30, 64)
     assert read_json(project.ROOT / "metrics/clean.json")["rows"] == 60_000
-    assert (
-        0.90
-        <= read_json(project.ROOT / "metrics/compare.json")["lenet_study_test_accuracy"]
-        <= 0.925
-    )
+    compared = read_json(project.ROOT / "metrics/compare.json")
+    assert 0.90 <= compared["lenet_study_test_accuracy"] <= 0.925
 
 
 def test_nothing_in_git_is_larger_than_a_megabyte_and_a_half(tmp_path):

@@ -58,6 +58,7 @@ def folder(tmp_path: Path) -> Path:
         name: {"cmd": f"python stage.py {name} {' '.join(needs)}", "deps": needs, "outs": [name]}
         for name, needs in NEEDS.items()
     }
+    stages["b"]["meta"] = {"resources": {"GPU": 1}}
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
     project.git(folder, "init", "--quiet")
     dvc(folder, "init", "--quiet")
@@ -104,7 +105,8 @@ def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
     lines = (re.search(r"Scheduler at:\s+(tcp://\S+)", line) for line in processes[0].stdout)
     address = next(match[1] for match in lines if match)
     for _ in range(2):
-        processes.append(dask(folder, "worker", address, "--no-nanny", "--nthreads", "1"))
+        options = ("--no-nanny", "--nthreads", "1", "--resources", "GPU=1")
+        processes.append(dask(folder, "worker", address, *options))
     yield address, processes[1:]
     for process in processes:
         with suppress(ProcessLookupError):

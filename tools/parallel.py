@@ -1,9 +1,8 @@
 """Stages that do not need each other at once, by Dask: `python -m tools.parallel --jobs 2`.
 
 Each task is `dvc repro --single-item STAGE` in this folder, which all workers see by the same path:
-threads here, or with `--scheduler ADDRESS` the workers of a cluster with a shared file system. A
-stage whose worker is lost runs on another. What a stage in `dvc.yaml` has in `meta: resources` its
-worker must have. The lock is in the end that of `dvc repro`.
+threads here, or with `--scheduler ADDRESS` those of a cluster with a shared file system. A stage
+whose worker is lost runs on another. The lock is in the end that of `dvc repro`.
 """
 
 import argparse
@@ -15,7 +14,6 @@ from pathlib import Path
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
-from dvc.stage import Stage
 from dvc.utils.serialize import modify_yaml
 
 from stages import params
@@ -43,10 +41,10 @@ def reproduce(folder: str, stage: str, *needed: None) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in dasks}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     while True:
         printed = ""
-        with subprocess.Popen(command, cwd=folder, env=environment, **options) as run:
+        with subprocess.Popen(command, cwd=folder, env=environment, **pipe) as run:
             for line in run.stdout:
                 print(line, end="", flush=True)
                 printed = (printed + line)[-1000:]
@@ -57,38 +55,31 @@ def reproduce(folder: str, stage: str, *needed: None) -> None:
         time.sleep(5)  # what a lost worker has left behind comes to its end
 
 
-def main(jobs: int, scheduler: str | None) -> int:
-    """Bring everything up to date.
-
-    Returns:
-        The exit status: 1 if a stage failed. What does not need it ran all the same.
-    """
+def main(jobs: int, scheduler: str | None) -> str:
+    """Bring up to date all that does not need a stage that fails, and return what failed."""
     params.load()
     with Repo() as repo:
         stages, graph = plan.pending(repo), repo.index.graph
     lock = Path("dvc.lock")
     order = list(read_yaml(lock)["stages"]) if lock.exists() else []
     order += [stage.addressing for stage in stages if stage.addressing not in order]
+    needs = {stage: (stage.meta or {}).get("resources", {}) for stage in stages}
+    # This machine has what the neediest stage asks for.
+    here = {name: max(n.get(name, 0) for n in needs.values()) for n in needs.values() for name in n}
     own = {"n_workers": 1, "threads_per_worker": jobs, "processes": False, "memory_limit": 0}
-    futures: dict[Stage, distributed.Future] = {}
+    own |= {"resources": here, "dashboard_address": None}
+    futures = {}
     with distributed.Client(scheduler) if scheduler else distributed.Client(**own) as client:
         for stage in stages:
-            futures[stage] = client.submit(
-                reproduce,
-                os.getcwd(),
-                stage.addressing,
-                *[futures[needed] for needed in graph.successors(stage) if needed in futures],
-                key=stage.addressing,
-                resources=(stage.meta or {}).get("resources"),
-            )
+            after = [futures[other] for other in graph.successors(stage) if other in futures]
+            task = (reproduce, os.getcwd(), stage.addressing, *after)
+            futures[stage] = client.submit(*task, key=stage.addressing, resources=needs[stage])
         errors = {str(error) for future in futures.values() if (error := future.exception())}
     if lock.exists():
         with modify_yaml("dvc.lock") as content:
             written = content["stages"]
             content["stages"] = {name: written[name] for name in order if name in written}
-    for error in errors:
-        print(f"parallel: error: {error}", file=sys.stderr)
-    return bool(errors)
+    return "\n".join(f"parallel: error: {error}" for error in errors)
 
 
 if __name__ == "__main__":
@@ -96,6 +87,6 @@ if __name__ == "__main__":
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="so many stages at once")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a cluster's, as tcp://box:8786")
     try:
-        sys.exit(main(**vars(parser.parse_args())))
-    except (InputError, DvcException) as error:
+        sys.exit(main(**vars(parser.parse_args())) or None)
+    except (InputError, DvcException, OSError) as error:  # OSError: no scheduler answers
         sys.exit(f"parallel: error: {error}")
