@@ -1,122 +1,110 @@
-"""Model cards: what each model is for, how it was trained, and what it can do."""
+"""Model cards: what each model is, how good it is, and where it lies."""
 
 from pathlib import Path
+from typing import Any
 
 import jinja2
+import pandas as pd
 import yaml
 
-from stages.base.classes import class_names
+from stages.catalog import BACKBONES, NETWORKS
 from stages.params import Params
-from stages.report import story, tables
-from stages.report.formats import called
-from stages.report.inputs import compared
+from stages.report.tables import titled
 from stages.results import study
 from stages.results.runs import Model
 
-DATA = {
-    "fashion_mnist": "Fashion-MNIST",
-    "sample": "a sample of Fashion-MNIST",
-    "csv": "the CSV pair that the params name",
-    "idx": "the IDX files that the params name",
-}
-# Keras's VGG16 has Oxford's weights, which stand under this licence.
-LICENSES = {"vgg": "cc-by-4.0"}
-SAMPLE = 'np.load("data/sample/fashion_mnist.npz")["test_images"][:5]'
-OWN = 'np.load("data/clean/test_images.npy")[:5]'
+DATA = {"fashion_mnist": "Fashion-MNIST", "sample": "a sample of Fashion-MNIST"}
+# What all cards share.
+SHARED = "../../docs/data.md#use-a-trained-model"
+TESTED = (study.TEST, study.MEAN, study.SPREAD, study.TOGETHER)
 
 
-def files_of(model: Model, settings: Params) -> list[str]:
-    """Where the model lies: LeNet-5's folds in Git for the recipe that is exported."""
-    if not model.in_folds:
-        return [f"models/{model.network}/{model.recipe}/model.keras"]
-    if model.recipe == settings.export.recipe:
-        return [f"models/exported/{fold}.keras" for fold in settings.cv.folds]
-    return [f"models/lenet/{model.recipe}-{fold}/model.keras" for fold in settings.cv.folds]
+def is_exported(model: Model, settings: Params) -> bool:
+    return (model.network, model.recipe) == ("lenet", settings.export.recipe)
 
 
-def front_matter(model: Model, settings: Params, test: list[tuple[str, float]]) -> str:
+def files_of(model: Model, settings: Params) -> str:
+    """Where the model lies: in DVC's cache, but for the LeNet-5 that is exported to Git."""
+    if is_exported(model, settings):
+        return "`models/exported/FOLD.keras`, in Git"
+    if NETWORKS[model.network].frozen:
+        return f"`models/{model.network}/{model.recipe}/model.keras`, in DVC's cache"
+    return f"`models/{model.network}/{model.recipe}-FOLD/model.keras`, in DVC's cache"
+
+
+def front_matter(model: Model, data: str, fashion: bool, rows: pd.DataFrame) -> str:
     """As Hugging Face reads it (https://huggingface.co/docs/hub/model-cards).
 
     Args:
-        test: name and value of each test accuracy.
+        rows: columns measure, accuracy; on the test set.
     """
-    fashion = study.is_its_data_set(settings.data)
-    metrics = [
-        {"type": "accuracy", "name": f"Accuracy, {name}", "value": round(value, 5)}
-        for name, value in test
+    backbone = NETWORKS[model.network].backbone
+    accuracies = [
+        {"type": "accuracy", "name": f"Accuracy, {row.measure}", "value": round(row.accuracy, 5)}
+        for row in rows.itertuples()
     ]
-    dataset = {
-        "name": DATA[settings.data.source],
-        "type": "fashion_mnist" if fashion else "own",
-        "split": "test",
+    result = {
+        "task": {"type": "image-classification"},
+        "dataset": {"name": data, "type": "fashion_mnist" if fashion else "own", "split": "test"},
+        "metrics": accuracies,
     }
-    content = {
-        "license": "mit" if model.random else LICENSES.get(model.network, "mit"),
+    content: dict[str, Any] = {
+        "license": BACKBONES[backbone].licence if backbone and not model.random else "mit",
         "library_name": "keras",
         "pipeline_tag": "image-classification",
-        **({"datasets": ["fashion_mnist"]} if fashion else {}),
         "metrics": ["accuracy"],
-        "model-index": [
-            {
-                "name": model.name,
-                "results": [
-                    {
-                        "task": {"type": "image-classification"},
-                        "dataset": dataset,
-                        "metrics": metrics,
-                    }
-                ],
-            }
-        ],
+        "model-index": [{"name": model.name, "results": [result]}],
     }
+    if fashion:
+        content["datasets"] = ["fashion_mnist"]
     return yaml.safe_dump(content, sort_keys=False)
 
 
-def write(folder: Path, settings: Params, models: list[Model], template: jinja2.Template) -> None:
-    """Write `MODEL-RECIPE.md` into `folder` for every model.
+def write(
+    folder: Path,
+    settings: Params,
+    models: list[Model],
+    tables: dict[str, pd.DataFrame],
+    template: jinja2.Template,
+) -> None:
+    """Write `NETWORK-RECIPE.md` into `folder` for every model.
 
-    Raises:
-        InputError: a file of `compare` is not there.
+    Args:
+        tables: results, per_class and classifiers, as `compare` wrote them.
     """
-    results, per_class = compared("results"), compared("per_class")
-    of_classifiers = compared("classifiers").set_index("classifier")
-    names = class_names(settings.data)
-    fashion = study.is_its_data_set(settings.data)
-    welch = compared("against_study") if fashion else None
-    confusion = compared("confusion")
+    data = DATA.get(settings.data.source, "images of one's own")
+    per_class = tables["per_class"]
+    calibration_errors = tables["classifiers"].set_index("classifier")["calibration_error"]
+    results = tables["results"][tables["results"]["measure"].isin(TESTED)]
     for model in models:
+        name = f"{model.name}-folds" if len(model.runs) > 1 else model.name
         rows = results[(results["network"] == model.network) & (results["recipe"] == model.recipe)]
-        tested = rows[rows["measure"].isin([story.MEAN, "folds together, test", "test"])]
-        classifier = f"{model.name}-folds" if model.in_folds else model.name
-        classes = per_class[per_class["classifier"] == classifier]
-        weakest = classes.loc[classes["recall"].idxmin()]
-        wrong = confusion[
-            (confusion["classifier"] == classifier)
-            & (confusion["actual"] == weakest["class"])
-            & (confusion["predicted"] != weakest["class"])
-        ]
+        classes = per_class[per_class["classifier"] == name]
+        trained = (
+            f"{'A head' if NETWORKS[model.network].frozen else 'A network'} with "
+            f"{model.runs[0].training['parameters']:,} trained parameters"
+        )
+        if len(model.runs) > 1:
+            trained += f", in {len(model.runs)} folds,"
+        is_footnoted = (model.network, model.recipe) == ("resnet", "study")
         card = template.render(
             front_matter=front_matter(
-                model, settings, list(zip(tested["measure"], tested["accuracy"], strict=True))
+                model,
+                data,
+                study.is_its_data_set(settings.data),
+                rows[rows["measure"] != study.SPREAD],
             ),
-            title=called(model.title),
+            title=titled(model.title),
             model=model,
+            trained=trained,
+            data=data,
             files=files_of(model, settings),
-            exported=model.in_folds and model.recipe == settings.export.recipe,
-            images=SAMPLE if fashion else OWN,
-            names=list(names),
-            data=DATA[settings.data.source],
-            notes=study.notes(settings),
-            random=model.random,
-            network_input=tables.network_input(model, settings),
-            trained_part=tables.trained_part(model),
-            recorded=model.runs[0].training,
-            extras=story.extras(model),
-            results=tables.results(rows, welch),
-            per_class=classes.to_dict("records"),
-            weakest=weakest,
-            taken_for=wrong.loc[wrong["images"].idxmax()],
-            calibration=of_classifiers.loc[classifier],
-            temperatures=[run.metrics["temperature"] for run in model.runs],
+            exported=is_exported(model, settings),
+            shared=SHARED,
+            results=rows.to_dict("records"),
+            footnote=study.footnote(settings) if is_footnoted else "",
+            notes=study.notes(settings) if settings.data.source != "fashion_mnist" else [],
+            weakest=classes.loc[classes["recall"].idxmin()],
+            calibration_error=calibration_errors[name],
         )
         (folder / f"{model.name}.md").write_text(card, encoding="utf-8", newline="\n")

@@ -1,137 +1,90 @@
-"""What the classifiers take for what: confusion matrices, and the images that all get wrong."""
+"""What the classifiers get wrong: confusion matrices, and the images that none gets right."""
 
-import json
-from base64 import b64encode
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from PIL import Image
 
 from stages.base.images import SIDE
-from stages.report.formats import counted
-from stages.report.inputs import need
-from stages.results.runs import Classifier
-
-
-class Confusion(NamedTuple):
-    """A confusion matrix.
-
-    rows: (10, 10), by actual class, of count and shade; a shade of 0-1 for errors, None on the
-        diagonal.
-    """
-
-    name: str
-    title: str
-    rows: list[list[tuple[int, float | None]]]
-    most_frequent: str
+from stages.report.tables import number, table
 
 
 class Tile(NamedTuple):
     """An image that no classifier gets right, at `column`, `row` of the sheet.
 
     index: in the test set.
-    caption: what most take it for.
+    answers: the classes that were answered, the most frequent first, each with its count.
     """
 
     index: int
     column: int
     row: int
-    actual: str
-    caption: str
+    answers: str
 
 
-def confusions(
-    frame: pd.DataFrame, titles: dict[str, str], names: tuple[str, ...]
-) -> list[Confusion]:
-    """One for each classifier. All are shaded alike, by the root of the share of the class."""
-    found = []
-    tables = {
-        name: frame[frame["classifier"] == name]
-        .pivot(index="actual", columns="predicted", values="images")
-        .loc[list(names), list(names)]
-        .to_numpy()
-        for name in titles
-    }
-    errors = {name: counts - np.diag(np.diag(counts)) for name, counts in tables.items()}
-    most = max(1, max(wrong.max() for wrong in errors.values()))
-    for name, counts in tables.items():
-        wrong = errors[name]
-        shades = np.sqrt(wrong / most).round(2)
-        actual, predicted = np.unravel_index(wrong.argmax(), wrong.shape)
-        words = (
-            f"Most frequent: {names[actual]} taken for {names[predicted]}, "
-            f"{counted(int(wrong.max()), 'image')}."
-            if wrong.any()
-            else "Every image is right."
-        )
-        rows = [
-            [
-                (int(count), None if place == row else float(shades[row, place]))
-                for place, count in enumerate(counts[row])
-            ]
-            for row in range(len(names))
-        ]
-        found.append(Confusion(name, titles[name], rows, words))
-    return found
-
-
-def tiles(frame: pd.DataFrame, sheet: Path) -> list[Tile]:
-    """The images of `sheet` that `misclassified` wrote, in its order.
+def confusion_table(rows: pd.DataFrame, title: str, linked: dict[str, str]) -> Markup:
+    """The confusion matrix of one classifier; the more images are wrong, the stronger the shade.
 
     Args:
-        frame: columns index, actual and, by its name, what each classifier took an image for.
-
-    Raises:
-        InputError: the sheet is not there.
+        rows: columns actual, predicted, images; actual classes in the order of their labels.
+        title: of the classifier.
+        linked: the id of the element with pictures of a class, by its name.
     """
-    with Image.open(need(sheet, "misclassified")) as image:
+    names = list(rows["actual"].unique())
+    counts = rows.pivot(index="actual", columns="predicted", values="images").loc[names, names]
+    counts.columns = range(len(names))  # a class may have any name, that of the first column too
+    frame = counts.reset_index()
+    wrong = frame[counts.columns].astype(float)
+    np.fill_diagonal(values := wrong.to_numpy(copy=True), 0)
+    shades = pd.DataFrame(np.sqrt(values / max(values.max(), 1)), frame.index, counts.columns)
+
+    def name(actual: str) -> str:
+        link = Markup('<a href="#{}">{}</a>')
+        return link.format(linked[actual], actual) if actual in linked else actual
+
+    titles = {"actual": "actual \u2193 predicted \u2192", **dict(enumerate(names))}
+    formats = {"actual": name, **dict.fromkeys(counts.columns, number)}
+    return table(frame, titles, formats, caption=f"Confusion matrix: {title}", shades=shades)
+
+
+def class_table(rows: pd.DataFrame, measure: str, titles: dict[str, str]) -> Markup:
+    """One measure of every class and classifier; the weaker, the stronger the shade.
+
+    Args:
+        rows: columns classifier, class, precision, recall, f1.
+        measure: one of the last three.
+        titles: of the classifiers, by their names.
+    """
+    names = list(rows["class"].unique())
+    values = rows.pivot(index="classifier", columns="class", values=measure).loc[
+        list(titles), names
+    ]
+    values.columns = range(len(names))
+    shades = ((1 - values) / max((1 - values).to_numpy().max(), 0.01)).reset_index(drop=True)
+    frame = values.reset_index(drop=True)
+    frame.insert(0, "title", list(titles.values()))
+    formats = dict.fromkeys(range(len(names)), lambda share: f"{100 * share:.1f}")
+    headings = {"title": "Classifier", **dict(enumerate(names))}
+    caption = f"{measure.capitalize()} in percent"
+    return table(frame, headings, formats, caption=caption, shades=shades)
+
+
+def tiles(frame: pd.DataFrame, sheet: Path) -> dict[str, list[Tile]]:
+    """The images of `sheet`, which `misclassified` wrote, by their class.
+
+    Args:
+        frame: columns index, actual, and one a classifier with its answer; a row an image, in the
+            order of the sheet.
+    """
+    with Image.open(sheet) as image:
         columns = image.width // SIDE
-    found = []
-    for number, (index, actual, *guesses) in enumerate(frame.itertuples(index=False)):
-        (guess, votes), *_ = Counter(guesses).most_common(1)
-        by = "all" if votes == len(guesses) else f"{votes} of {len(guesses)}"
-        row, column = divmod(number, columns)
-        found.append(Tile(index, column, row, actual, f"{guess} ({by})"))
-    return found
-
-
-def guesses(frame: pd.DataFrame, classifiers: list[Classifier], names: tuple[str, ...]) -> str:
-    """For the page's script, JSON: what each classifier took each image for, and how sure it was.
-
-    `classifiers`: their titles. `actual`: labels by image. `guesses`: by image, for each
-    classifier its label and its largest probability in percent, one after the other.
-    """
-    number = {name: label for label, name in enumerate(names)}
-    table = []
-    for row in frame.to_dict("records"):
-        cells: list[int] = []
-        for each in classifiers:
-            sure = each.test.probabilities[row["index"]].max()
-            # Never 100 %: that is for what is certain.
-            cells += [number[row[each.name]], min(99, int(100 * float(sure)))]
-        table.append(cells)
-    content = {
-        "classifiers": [each.name for each in classifiers],
-        "actual": [number[name] for name in frame["actual"]],
-        "guesses": table,
-    }
-    return json.dumps(content, separators=(",", ":"))
-
-
-def in_words(frame: pd.DataFrame) -> str:
-    """How many images no classifier gets right, and of which class most are."""
-    by_class = frame["actual"].value_counts()
-    most = sorted(by_class.index[by_class == by_class.max()])
-    if not most:
-        return "There is none: every test image is right by one classifier at least."
-    return (
-        f"{counted(len(frame), 'test image').capitalize()}, most often of the class "
-        f"{' or '.join(most)} ({by_class.max():,})."
-    )
-
-
-def data_uri(path: Path, kind: str = "image/png") -> str:
-    return f"data:{kind};base64,{b64encode(path.read_bytes()).decode()}"
+    by_class: dict[str, list[Tile]] = {}
+    for place, (index, actual, *answers) in enumerate(frame.itertuples(index=False)):
+        words = ", ".join(f"{name} {count}" for name, count in Counter(answers).most_common())
+        row, column = divmod(place, columns)
+        by_class.setdefault(actual, []).append(Tile(int(index), column, row, words))
+    return by_class
