@@ -93,7 +93,7 @@ def draw(
     all_axes[-1, 0].set_xlabel("test accuracy (%)")
     heading = ranking.headline(models, between) or "Test accuracy"
     figure.suptitle(
-        "\n".join(fill(part, 95) for part in heading.split("; ")), fontsize="large", weight="bold"
+        "\n".join(fill(part, 80) for part in heading.split("; ")), fontsize="medium", weight="bold"
     )
     text = "\n".join(fill(note, NOTE_CHARACTERS) for note in notes if note)
     figure.supxlabel(text, x=0.01, ha="left", fontsize="small")
