@@ -26,8 +26,6 @@ LOOK = {
     "legend.framealpha": 0,
     "svg.fonttype": "none",
 }
-SIZE = (4.6, 3.1)
-MARKERS = "os^Dv"
 
 
 def embedded(figure: plt.Figure, label: str) -> Markup:
@@ -61,7 +59,7 @@ def learning_curves(
         label: for a screen reader.
     """
     with mpl.rc_context(LOOK):
-        figure, axes = plt.subplots(figsize=SIZE)
+        figure, axes = plt.subplots(figsize=(4.6, 3.1))
         curves = (
             ("training", measure, TRAINING, "-"),
             ("validation", f"val_{measure}", VALIDATION, "--"),
@@ -93,25 +91,4 @@ def reliability(bins: pd.DataFrame, label: str) -> Markup:
         sizes = 5 + 120 * bins["images"] / bins["images"].max()
         axes.scatter(bins["confidence"], bins["accuracy"], s=sizes, color=TRAINING)
         axes.set(xlabel="confidence", ylabel="share right", xlim=(0, 1.03), ylim=(0, 1.03))
-        return embedded(figure, label)
-
-
-def trials(frame: pd.DataFrame, chosen: int, label: str) -> Markup:
-    """Each trial's validation accuracy by its units; a marker for each learning rate.
-
-    Args:
-        frame: columns trial, units, learning_rate, val_accuracy.
-        chosen: the trial whose hyperparameters were taken.
-        label: for a screen reader.
-    """
-    with mpl.rc_context(LOOK):
-        figure, axes = plt.subplots(figsize=SIZE)
-        for place, (rate, rows) in enumerate(frame.groupby("learning_rate")):
-            marker = MARKERS[place % len(MARKERS)]
-            axes.scatter(rows["units"], rows["val_accuracy"], marker=marker, label=f"{rate:g}")
-        best = frame[frame["trial"] == chosen]
-        ring = {"s": 200, "facecolors": "none", "edgecolors": INK, "label": "chosen"}
-        axes.scatter(best["units"], best["val_accuracy"], **ring)
-        axes.set(xlabel="units of the first dense layer", ylabel="validation accuracy")
-        axes.legend(title="learning rate")
         return embedded(figure, label)

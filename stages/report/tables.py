@@ -1,4 +1,4 @@
-"""How numbers are written on the page and on the cards, and how a frame becomes a table."""
+"""How values are written on the page and on the cards, and how a frame becomes a table."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
@@ -9,20 +9,6 @@ from markupsafe import Markup
 MINUS = "\N{MINUS SIGN}"
 PERCENT = "\u202f%"  # with a narrow space that no line breaks at
 SMALLEST_P = 0.0001
-# The names of the functions below that write a value.
-FORMATS = (
-    "percent",
-    "points",
-    "loss",
-    "signed_loss",
-    "number",
-    "decimal",
-    "signed",
-    "share_points",
-    "p_value",
-)
-
-Formats = Mapping[Hashable, Callable[[Any], str]]
 
 
 def percent(share: float) -> str:
@@ -34,29 +20,16 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.2f}".replace("-", MINUS)
 
 
+def decimal(value: float, digits: int = 2) -> str:
+    return f"{value:.{digits}f}".replace("-", MINUS)
+
+
 def loss(value: float) -> str:
-    return f"{value:.4f}"
-
-
-def signed_loss(difference: float) -> str:
-    return f"{difference:+.4f}".replace("-", MINUS)
+    return decimal(value, 4)
 
 
 def number(value: float) -> str:
     return f"{value:,g}"
-
-
-def decimal(value: float) -> str:
-    return f"{value:.2f}".replace("-", MINUS)
-
-
-def signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", MINUS)
-
-
-def share_points(share: float) -> str:
-    """A share in percentage points, without a sign."""
-    return f"{100 * share:.2f}"
 
 
 def p_value(value: float) -> str:
@@ -71,21 +44,19 @@ def listed(items: Sequence[str]) -> str:
 
 def titled(title: str) -> str:
     """The title of a model or classifier. "The study" is the paper, never our recipe."""
-    return title.replace("(study)", "(study's settings)").replace(
-        "recipe study", "study's settings"
-    )
+    return title.replace("(study)", "(study's settings)")
 
 
 def table(
     frame: pd.DataFrame,
     titles: Mapping[Hashable, str],
-    formats: Formats | None = None,
+    formats: Mapping[Hashable, Callable[[Any], str]] | None = None,
     *,
     caption: str,
     group: Hashable | None = None,
     shades: pd.DataFrame | None = None,
 ) -> Markup:
-    """The HTML of a table that scrolls in a box of its own where the page is too narrow.
+    """The HTML of a table, in a box that scrolls where the page is too narrow.
 
     Args:
         frame: a row for each row of the table.
@@ -100,9 +71,9 @@ def table(
     formats = formats or {}
     first, *others = [key for key in titles if frame.empty or frame[key].notna().any()]
 
-    def cell(tag: str, key: Hashable, content: str, more: str = "") -> Markup:
-        side = ' class="n"' if key in formats else ""
-        return Markup("<{0}{1}{2}>{3}</{0}>").format(tag, Markup(side), Markup(more), content)
+    def cell(tag: str, key: Hashable, content: Any, more: str = "") -> Markup:
+        side = Markup(' class="n"') if key in formats else ""
+        return Markup("<{0}{1}{2}>{3}</{0}>").format(tag, side, Markup(more), content)
 
     def value(row: pd.Series, key: Hashable) -> str:
         return "" if pd.isna(row[key]) else formats.get(key, str)(row[key])
@@ -123,6 +94,6 @@ def table(
         lines.append(Markup("<tr>{}{}</tr>").format(name, Markup("").join(cells)))
     return Markup(
         '<div class="scroll" tabindex="0" role="region" aria-label="{0}">\n'
-        "<table><caption>{0}</caption>\n<thead><tr>{1}</tr></thead>\n<tbody>\n{2}\n</tbody></table>\n"
-        "</div>"
+        "<table><caption>{0}</caption>\n<thead><tr>{1}</tr></thead>\n"
+        "<tbody>\n{2}\n</tbody></table>\n</div>"
     ).format(caption, Markup("").join(head), Markup("\n").join(lines))
