@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stages import ingest
-from stages.sources import csv_images, fashion_mnist, idx, picture_folder, pictures, sample
+from stages.sources import csv_images, fashion_mnist, idx, pictures, sample
 from tests.helpers import as_frame, contents, message_of, random_image_set
 from tests.project import ROOT, set_params
 from tests.test_pictures import picture, written
@@ -41,10 +41,8 @@ def read_idx(path: Path) -> None:
 BAD = {
     "table: a word": (read_table, with_cell("pixel400", "dark")),
     "table: over 255": (read_table, with_cell("pixel400", "256")),
-    "table: below 0": (read_table, with_cell("pixel400", "-1")),
     "table: a fraction": (read_table, with_cell("pixel400", "0.5")),
     "table: an empty cell": (read_table, with_cell("pixel400", "")),
-    "table: infinity": (read_table, with_cell("pixel400", "inf")),
     "table: more than 64 bits": (read_table, with_cell("pixel400", "9" * 30)),
     "table: nothing but True": (read_table, FRAME.assign(pixel2=True).to_csv(index=False)),
     "table: a label too high": (read_table, with_cell("label", "10")),
@@ -54,18 +52,15 @@ BAD = {
     "table: a column too many": (read_table, FRAME.assign(id=1).to_csv(index=False)),
     "table: another order": (read_table, FRAME[FRAME.columns[::-1]].to_csv(index=False)),
     "table: no header": (read_table, FRAME.to_csv(index=False, header=False)),
-    "table: semicolons": (read_table, TABLE.replace(",", ";")),
     "table: rows too long": (read_table, TABLE.replace("\n", ",0\n").replace("784,0", "784")),
     "table: a row too long": (read_table, f"{TABLE}{'0,' * 785}0\n"),
     "table: UTF-16": (read_table, TABLE.encode("utf-16")),
     "table: header only": (read_table, TABLE.splitlines()[0]),
     "table: empty": (read_table, b""),
-    "table: blank": (read_table, b"\n\n"),
     "table: a web page": (read_table, WEB_PAGE),
     "table: packed": (read_table, gzip.compress(TABLE.encode())),
     "table: missing": (read_table, None),
     "IDX: half": (read_idx, GZIPPED[: len(GZIPPED) // 2]),
-    "IDX: gzip's header alone": (read_idx, GZIPPED[:5]),
     "IDX: no deflate stream": (read_idx, GZIPPED[:10] + b"\xff" * 90),
     "IDX: a wrong CRC": (read_idx, GZIPPED[:-8] + bytes(8)),
     "IDX: a web page": (read_idx, WEB_PAGE),
@@ -79,6 +74,7 @@ BAD = {
     "IDX: a value too many": (read_idx, gzip.compress(IDX + b"\0")),
     "picture: text": (pictures.read, b"This is no picture."),
     "picture: empty": (pictures.read, b""),
+    "picture: half": (pictures.read, (ROOT / "docs/trouser.png").read_bytes()[:200]),
     "picture: missing": (pictures.read, None),
 }  # fmt: skip
 
@@ -89,18 +85,6 @@ def test_a_bad_file_is_named(tmp_path, read: Callable, content: str | bytes | No
     if content is not None:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     assert message_of(read, path).startswith(str(path))
-
-
-@pytest.mark.parametrize("kind", ["png", "jpg", "gif", "bmp", "tiff", "webp"])
-def test_half_a_picture_is_named(tmp_path, kind):
-    path = written(picture(), tmp_path / f"bad.{kind}")
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert message_of(pictures.read, path).startswith(f"{path} ")
-
-
-def test_a_kind_for_which_pillow_would_start_another_program(tmp_path):
-    path = written(picture(), tmp_path / "bad.eps")
-    assert message_of(pictures.read, path).startswith(f"{path} ")
 
 
 @pytest.mark.parametrize("row", [0, 199, 200, 400])
@@ -114,11 +98,9 @@ def test_the_line_of_a_bad_cell_is_named_wherever_it_is(tmp_path, monkeypatch, r
     assert f"line {row + 2}, column pixel7: the cell is 256" in message
 
 
-@pytest.mark.parametrize("change", [lambda content: content[:-1], lambda content: b"", None])
-def test_another_sample_is_not_read(tmp_path, monkeypatch, change):
+def test_another_sample_is_not_read(tmp_path, monkeypatch):
     path = tmp_path / "sample.npz"
-    if change:
-        path.write_bytes(change((ROOT / sample.PATH).read_bytes()))
+    path.write_bytes((ROOT / sample.PATH).read_bytes()[:-1])
     monkeypatch.setattr(sample, "PATH", path)
     message = message_of(sample.read, "train")
     assert message.startswith(str(path))
@@ -144,7 +126,6 @@ class TestPictureFolder:
             ("test/dog/notes.txt", "mine/test/dog/notes.txt"),
             ("train/notes.txt", "mine/train/notes.txt"),
             ("train/cow/", "mine/train has the class 'cow', which mine/test lacks"),
-            ("test/cow/", "mine/test has the class 'cow', which mine/train lacks"),
         ],
     )
     def test_what_does_not_belong_there(self, folder, project, added, named):
@@ -155,20 +136,11 @@ class TestPictureFolder:
         assert message_of(ingest.main).startswith(named)
         assert not (project / "data").exists() or contents(project / "data") == {}
 
-    def test_a_class_without_pictures(self, folder):
+    def test_what_is_missing(self, folder):
         (folder / "test/dog/1.png").unlink()
         assert message_of(ingest.main).startswith("mine/test/dog ")
-
-    def test_several_bad_pictures_are_counted(self, folder):
-        for number in (2, 3):
-            (folder / f"train/cat/{number}.png").touch()
-        assert "(and 1 more files of train)" in message_of(ingest.main)
-
-    def test_no_such_folder(self, folder):
-        folder.rename("elsewhere")
-        assert message_of(ingest.main).startswith("mine/train is missing")
-
-    def test_one_class(self, folder):
         for split in ("train", "test"):
             (folder / split / "dog").rename(folder / split / ".dog")
-        assert message_of(picture_folder.read, folder, "train", True).endswith("are possible")
+        assert message_of(ingest.main).endswith("are possible")
+        folder.rename("elsewhere")
+        assert message_of(ingest.main).startswith("mine/train is missing")

@@ -72,10 +72,3 @@ def test_drops_what_pandas_drops(ingested, tables, duplicates, dropped, left, sh
     }
     assert len(train) == len(tables["train"]) - dropped
     assert len(train.merge(test.drop_duplicates())) == shared
-
-
-def test_a_second_run_gives_the_same_bytes(ingested):
-    clean.main()
-    first = contents(ingested)
-    clean.main()
-    assert contents(ingested) == first

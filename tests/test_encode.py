@@ -5,7 +5,7 @@ import pytest
 
 from stages import encode
 from stages.base import images
-from tests.helpers import contents, random_image_set, traced_memory
+from tests.helpers import random_image_set
 
 
 @pytest.mark.parametrize("classes", [2, 10, 100])
@@ -26,17 +26,3 @@ def test_encodes_both_splits(project, classes):
         np.testing.assert_array_equal(x[..., 0], image_set.images / np.float32(255))
         np.testing.assert_array_equal(y, np.eye(classes)[image_set.labels])
         assert images.load_classes(f"data/encoded/{split}") == names
-
-    first = contents(project / "data/encoded")
-    encode.main()
-    assert contents(project / "data/encoded") == first
-
-
-def test_the_training_set_is_in_memory_once(project):
-    (project / "data/clean").mkdir(parents=True)
-    for split, rows in (("train", 3_000), ("test", 10)):
-        random_image_set(rows).save(project / "data/clean", split)
-    with traced_memory() as taken:
-        encode.main()
-    once = 3_000 * images.SIDE**2 * 4
-    assert taken.peak < 1.5 * once, "with the bytes that it came from"

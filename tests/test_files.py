@@ -1,6 +1,5 @@
 """`stages/base/files.py`: of a folder that is written anew, the old one or the new is there."""
 
-import errno
 import os
 import signal
 import subprocess
@@ -66,51 +65,9 @@ def test_the_new_one_replaces_the_old_one_and_nothing_else_is_left(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_without_an_old_one(tmp_path):
-    with atomic_folder("data/out") as folder:
-        (folder / "a").write_bytes(NEW["a"])
-    assert contents(Path("data")) == {"out/a": NEW["a"]}
-
-
 def test_what_fails_leaves_the_old_one(tmp_path):
     fail()
     assert contents(tmp_path) == {f"out/{name}": content for name, content in OLD.items()}
-
-
-def test_a_new_one_that_cannot_be_moved_leaves_the_old_one(tmp_path, monkeypatch):
-    replace = os.replace
-
-    def refusing(source, target):
-        if Path(source).name == ".unfinished-out":
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", refusing)
-    with pytest.raises(OSError, match="Input/output"):
-        write()
-    assert contents(tmp_path) == {f"out/{name}": content for name, content in OLD.items()}
-
-
-def test_a_link_is_replaced_and_what_it_leads_to_is_left(tmp_path):
-    Path("out").rename("elsewhere")
-    Path("out").symlink_to("elsewhere")
-    write()
-    write()
-    assert not Path("out").is_symlink()
-    assert contents(Path("out")) == NEW
-    assert contents(Path("elsewhere")) == OLD
-    assert {path.name for path in tmp_path.iterdir()} == {"out", "elsewhere"}
-
-
-def test_an_old_one_that_cannot_be_renamed(tmp_path, monkeypatch):
-    """As in a container, if it came with the image."""
-
-    def refusing(source, target):
-        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
-
-    monkeypatch.setattr(os, "rename", refusing)
-    write()
-    assert contents(tmp_path) == {"out/a": NEW["a"]}
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["the old one", "the new one"])

@@ -15,7 +15,6 @@ from sklearn.datasets import load_digits
 
 from stages import ingest, params
 from stages.base import images
-from stages.sources import idx
 from tests.helpers import contents, message_of
 from tests.project import set_params
 
@@ -25,17 +24,6 @@ CLASSES = tuple(f"digit {digit}" for digit in range(10))
 def content(array: np.ndarray) -> bytes:
     magic = bytes([0, 0, 0x08, array.ndim])
     return magic + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-
-
-@pytest.mark.parametrize("shape", [(5, 28, 28), (5,)], ids=["images", "labels"])
-@pytest.mark.parametrize("pack", [gzip.compress, bytes], ids=["gzipped", "plain"])
-@pytest.mark.parametrize("known", [True, False])
-def test_reads_what_was_written(tmp_path, shape, pack, known):
-    array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    (tmp_path / "file").write_bytes(pack(content(array)))
-    read = idx.read_array(tmp_path / "file", shape if known else (None, *shape[1:]))
-    assert read.dtype == np.uint8
-    np.testing.assert_array_equal(read, array)
 
 
 @pytest.fixture(scope="module")
@@ -78,21 +66,13 @@ def assert_ingested(files: dict[str, np.ndarray], classes: tuple[str, ...] = CLA
         assert raw.classes == classes
 
 
-def test_another_data_set_by_its_four_files(project, digits):
-    use(project, digits)
-    assert_ingested(digits)
-
-
 def test_transposed_images_are_turned_back(project, digits):
-    turned = {
-        name: array.transpose(0, 2, 1) if array.ndim == 3 else array
-        for name, array in digits.items()
-    }
-    use(project, turned, transposed=True)
+    turned = {name: digits[name].transpose(0, 2, 1) for name in digits if "images" in name}
+    use(project, digits | turned, transposed=True)
     assert_ingested(digits)
 
 
-@pytest.mark.parametrize("classes", [2, 26, 100])
+@pytest.mark.parametrize("classes", [2, 100])
 def test_any_number_of_classes(project, digits, classes):
     labels = {name: (np.arange(len(digits[name])) % classes).astype(np.uint8)
               for name in digits if "labels" in name}  # fmt: skip
@@ -126,22 +106,17 @@ def test_a_changed_file_is_refused(project, digits):
 
 
 def test_a_file_that_is_not_there(project, digits):
-    path = use(project, digits)["test_labels"]
-    path.unlink()
-    assert message_of(ingest.main).startswith(f"{path.name} is missing")
+    use(project, digits)["test_labels"].unlink()
+    assert message_of(ingest.main).startswith("test_labels.idx is missing")
 
 
-def test_labels_of_other_images(project, digits):
+def test_labels_of_other_images_and_those_that_count_from_1(project, digits):
     use(project, digits | {"test_labels": digits["test_labels"][:-1]})
     assert "test_images.idx holds 297 images and test_labels.idx 296" in message_of(ingest.main)
-
-
-def test_labels_that_count_from_1(project, digits):
-    """As EMNIST's letters do."""
     use(project, digits | {"train_labels": digits["train_labels"] + 1})
     assert message_of(ingest.main).startswith("train_labels.idx holds the label 10 (of image 10)")
 
 
 def test_a_class_without_images(project, digits):
     use(project, digits, (*CLASSES, "digit 10"))
-    assert "the train set has no image of label 10" in message_of(ingest.main)
+    assert message_of(ingest.main).startswith("the train set has no image of label 10;")

@@ -45,17 +45,9 @@ def before_trainings() -> set[str]:
     return trainings.union(*(networkx.descendants(whole, stage) for stage in trainings))
 
 
-def test_no_training_waits_for_an_evaluation(before_trainings):
-    assert {kind(stage) for stage in before_trainings} == {
-        *TRAININGS,
-        *SPLITTING,
-        "choose",
-        "weights",
-    }
-
-
-def test_no_training_depends_on_the_test_set(before_trainings):
-    """Nor on what was made of it."""
+def test_no_training_depends_on_the_test_set_or_waits_for_an_evaluation(before_trainings):
+    before = {kind(stage) for stage in before_trainings}
+    assert before == {*TRAININGS, *SPLITTING, "choose", "weights"}
     for stage in before_trainings:
         if kind(stage) not in SPLITTING:
             deps = STAGES[stage].deps
@@ -78,12 +70,6 @@ def test_no_training_asks_for_the_test_set(name):
     assert [module for module in modules if names_the_test_set(ROOT / module)] == []
 
 
-def test_an_evaluation_asks_for_it():
-    """So the search above finds it where it is."""
-    for name in ("evaluate_lenet", "evaluate_head", "features"):
-        assert names_the_test_set(ROOT / f"stages/{name}.py")
-
-
 def shared(train: np.ndarray, test: np.ndarray) -> int:
     """How many of the images `test` (n, 28, 28) are among the images `train`, whatever label."""
     known = {image.tobytes() for image in train}
@@ -102,9 +88,8 @@ def test_no_test_image_of_the_sample_is_a_training_image_or_its_mirror_image():
 
 
 def test_no_published_test_image_is_a_training_image_or_its_mirror_image(fashion_mnist):
-    train, test = (
-        images.load(fashion_mnist / "data/clean", split).images for split in images.SPLITS
-    )
+    folder = fashion_mnist / "data/clean"
+    train, test = (images.load(folder, split).images for split in images.SPLITS)
     assert_nothing_is_shared(train, test)
     assert len({image.tobytes() for image in train}) == len(train), "nor is one in two folds"
 

@@ -70,33 +70,22 @@ def test_numbers_are_those_that_dvc_reads(path):
     ("key", "value"),
     [
         ("seed", -1),
-        ("seed", True),
         ("data.csv.test", "test\0.csv"),
         ("data.classes", ["one"]),
-        ("data.classes", [str(label) for label in range(101)]),
         ("data.idx", {**IDX, "train_images": {"path": "a", "sum": "0"}}),
         ("data.idx", {**IDX, "train_images": {"url": "https://a/..", "sum": SUM}}),
         ("tune.learning_rate", []),
-        ("cv.folds", [1]),
         ("lenet.study.standardise", True),
         ("features.vgg16-study.backbone", "vgg19"),
         ("backbone.vgg19", CONTENT["backbone"]["vgg16"]),
         ("resnet.study.learning_rate", float("nan")),
         ("vgg.Ours", CONTENT["vgg"]["study"]),
-        ("vgg.a-folds", CONTENT["vgg"]["study"]),
         ("epochs", 30),
     ],
 )
 def test_a_bad_value_has_a_line_with_its_key(path, key, value):
     set_params(path.parent, {key: value})
     assert all(line.startswith(key) for line in lines_of(path))
-
-
-def test_what_looks_like_a_number_or_a_name_and_is_none_is_refused(path):
-    text = FILE.read_text().replace("improved:\n    units", "1e-3:\n    units")
-    path.write_text(text.replace("epochs: 20", "epochs: 1:30"))
-    keys_with_slips = [line.split()[0] for line in lines_of(path)]
-    assert keys_with_slips == ["lenet.0.001.[key]", "vgg.improved.epochs"]
 
 
 @pytest.mark.parametrize(
@@ -110,9 +99,7 @@ def test_what_looks_like_a_number_or_a_name_and_is_none_is_refused(path):
         ({"cv.folds": [1, 3]}, ["cv.folds"]),
         ({"export.recipe": "ours"}, ["export.recipe"]),
         ({"features.vgg16-study.backbone": "resnet50"}, ["vgg.study.features"]),
-        ({"resnet.study.features": "a"}, ["resnet.study.features"]),
         ({"vgg.study.warmup_epochs": 2}, ["vgg.study.warmup_epochs"]),
-        ({"vgg.improved.warmup_epochs": 20}, ["vgg.improved.warmup_epochs"]),
         ({"vgg.study.cross_validated": True}, ["vgg.study"]),
         (
             {"backbone": {"vgg16": CONTENT["backbone"]["vgg16"]}},

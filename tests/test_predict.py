@@ -28,7 +28,6 @@ from tests.helpers import contents
 from tests.project import ROOT
 from tools import predict
 
-layers = keras.layers
 NAMES = ["shirt, long", "boot", "bag", "coat"]
 FILES = [Path("some/A, B.JPG"), Path("some/b.png"), Path("some/c.webp")]
 
@@ -41,9 +40,9 @@ def lenet(seed: int, classes: int) -> keras.Model:
     return on_raw_images(network)
 
 
-def dense(*hidden: keras.Layer, activation: str = "softmax") -> keras.Model:
-    last = layers.Dense(len(NAMES), activation)
-    return keras.Sequential([keras.Input((28, 28)), layers.Flatten(), *hidden, last])
+def linear() -> keras.Model:
+    layers = keras.layers
+    return keras.Sequential([keras.Input((28, 28)), layers.Flatten(), layers.Dense(len(NAMES))])
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +76,10 @@ def by_keras(model: str, temperature: float = 1) -> np.ndarray:
 def assert_tells(capsys, model: str, probabilities: np.ndarray, names: list[str] = NAMES) -> None:
     """In the table of the folder with `FILES`."""
     assert predict.main([Path("some")], Path(model)) == 0
-    header, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
-    places = range(1, min(3, len(names)) + 1)
-    columns = [f"{each}_{place}" for place in places for each in ("class", "probability")]
-    assert header == ["file", *columns, "warning"]
+    _, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
     assert [row[0] for row in rows] == [str(path) for path in FILES]
     for row, expected in zip(rows, probabilities, strict=True):
-        best = np.argsort(-expected)[: len(places)]
+        best = np.argsort(-expected)[:3]
         assert row[1:-1:2] == [names[label] for label in best]
         np.testing.assert_allclose(np.array(row[2:-1:2], float), expected[best], atol=2e-6)
 
@@ -98,68 +94,57 @@ def test_files_get_a_line_each(capsys):
         assert line == f"{path}: {guesses}"
 
 
-@pytest.mark.parametrize(("batch", "temperature"), [(256, 1), (2, 1), (256, 2.5)])
-def test_a_folder_gets_a_table_by_the_mean_of_calibrated_models(
-    capsys, monkeypatch, batch, temperature
-):
-    monkeypatch.setattr(predict, "BATCH", batch)
-    write_json("models/calibration.json", {"classes": NAMES, "temperature": temperature})
-    each = [by_keras(f"models/{name}.keras", temperature) for name in (1, 2)]
+def test_a_folder_gets_a_table_by_the_mean_of_calibrated_models(capsys, monkeypatch):
+    monkeypatch.setattr(predict, "BATCH", 2)
+    write_json("models/calibration.json", {"classes": NAMES, "temperature": 2.5})
+    each = [by_keras(f"models/{name}.keras", 2.5) for name in (1, 2)]
     assert abs(each[0] - each[1]).max() > 0.1
     assert_tells(capsys, "models", np.mean(each, axis=0))
     assert_tells(capsys, "models/2.keras", each[1])
 
 
-@pytest.mark.parametrize("notes", ["training.json", "1/training.json"])
-def test_a_training_answers_by_its_model_and_the_names_it_was_trained_with(capsys, notes):
+def test_a_training_answers_by_its_model_and_the_names_it_was_trained_with(capsys):
     Path("models/1.keras").rename("models/model.keras")
     names = ["zero", "one", "two", "three"]
-    write_json(Path("models", notes), {"classes": names, "units": 8})
+    write_json("models/1/training.json", {"classes": names, "units": 8})
     assert_tells(capsys, "models", by_keras("models/model.keras"), names)
 
 
-@pytest.mark.parametrize("classes", [2, 12])
-def test_classes_without_names_are_numbers(capsys, classes):
-    save_model(lenet(1, classes), Path("only.keras"))
-    names = [str(label) for label in range(classes)]
-    assert_tells(capsys, "only.keras", by_keras("only.keras"), names)
+def test_classes_without_names_are_numbers(capsys):
+    save_model(lenet(1, 2), Path("only.keras"))
+    assert_tells(capsys, "only.keras", by_keras("only.keras"), ["0", "1"])
 
 
-@pytest.mark.parametrize(("threshold", "warns"), [(1, True), (0, False)])
-def test_what_it_is_not_sure_of_gets_a_warning(models, capsys, threshold, warns):
+def test_what_it_is_not_sure_of_gets_a_warning(models, capsys):
     Image.new("L", (50, 40), 200).save("flat.png")
-    write_json("models/calibration.json", {"temperature": 9, "threshold": threshold})
-    predict.main([FILES[1], Path("flat.png")], models)
-    unlike, flat = capsys.readouterr().out.splitlines()
-    assert ("; warning: unlike " in unlike) == warns
-    assert "; warning: no object " in flat
+    for threshold in (0, 1):
+        write_json("models/calibration.json", {"temperature": 9, "threshold": threshold})
+        predict.main([FILES[1], Path("flat.png")], models)
+        unlike, flat = capsys.readouterr().out.splitlines()
+        assert ("; warning: unlike " in unlike) == threshold
+        assert "; warning: no object " in flat
 
 
-@pytest.mark.parametrize("framed", [True, False])
-def test_what_the_network_sees_is_shown(models, framed):
-    predict.main(FILES[1:], models, Path("new/seen.png"), framed)
+def test_what_the_network_sees_is_shown(models):
+    predict.main(FILES[1:], models, Path("new/seen.png"), framed=False)
     with Image.open("new/seen.png") as sheet:
         seen = np.asarray(sheet.resize((56, 28), Image.Resampling.NEAREST))
-    np.testing.assert_array_equal(seen, np.hstack([pictures.read(p, framed) for p in FILES[1:]]))
+    np.testing.assert_array_equal(seen, np.hstack([pictures.read(p, False) for p in FILES[1:]]))
 
 
 BAD_PICTURES = {
     "text.png": lambda path: path.write_text("This is no picture."),
     "cut.png": lambda path: path.write_bytes(FILES[1].read_bytes()[:200]),
     "empty": Path.mkdir,
-    "nowhere.png": lambda path: None,
     "x" * 300: lambda path: None,
 }
 BAD_MODELS = {
-    "nowhere": lambda path: None,
     "nowhere.keras": lambda path: None,
     "empty": Path.mkdir,
     "picture.png": lambda path: shutil.copy(FILES[1], path),
-    "hdf5.keras": lambda path: dense().save("model.h5") or Path("model.h5").rename(path),
     "nested.keras": lambda path: zipfile.ZipFile(path, "w").writestr("config.json", "[" * 100_000),
     "scaled.keras": lambda path: save_model(build(8, len(NAMES)), path),
-    "logits.keras": lambda path: save_model(dense(activation="linear"), path),
-    "words.keras": lambda path: save_model(dense(layers.Embedding(2, 9)), path),
+    "logits.keras": lambda path: save_model(linear(), path),
     "twelve.keras": lambda path: save_model(lenet(1, 12), path),
 }
 
@@ -207,24 +192,11 @@ class TestRefusals:
         assert unknown.startswith("predict: error: some/e.heic ")
 
 
-def run(*arguments: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "tools.predict", "--model", "models", *arguments]
-    options = {"env": os.environ | {"PYTHONPATH": str(ROOT)}, "text": True, "check": False}
-    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, **options)
-
-
 def test_a_slip_is_told_of_before_keras_is_imported():
     for package in ("keras", "tensorflow"):
         Path(f"{package}.py").write_text("raise SystemExit('imported')")
-    ended = run("nowhere.png")
+    command = [sys.executable, "-m", "tools.predict", "--model", "models", "nowhere.png"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == "predict: error: nowhere.png is missing; correct its name\n"
-
-
-def test_nobody_reads_along():
-    reader, writer = os.pipe()
-    os.close(reader)
-    ended = run("some", stdout=writer)
-    os.close(writer)
-    assert ended.returncode != 0
-    assert "Traceback" not in ended.stderr

@@ -5,14 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
-from stages import choose, params, tune
+from stages import choose, tune
 from stages.base.files import read_json, read_yaml, write_json
-from tests.helpers import contents, traced_memory
+from tests.helpers import contents
 from tests.project import ROOT, set_params
-
-ONE_EPOCH = {"tune.max_trials": 2, "tune.max_epochs": 1}
 
 
 def make_project(folder: Path) -> None:
@@ -71,26 +68,20 @@ def interrupted_after(trials: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.kills
 @pytest.mark.long
-@pytest.mark.parametrize("half_written", [False, True])
-def test_an_interrupted_search_ends_in_the_same_bytes(
-    searched, project, monkeypatch, capsys, half_written
-):
+def test_an_interrupted_search_ends_in_the_same_bytes(searched, project, monkeypatch, capsys):
     interrupted_after(3, monkeypatch)
-    if half_written:
-        (oracle,) = Path(".work/tune").rglob("oracle.json")
-        oracle.write_text(oracle.read_text()[:-20])
-    capsys.readouterr()
     tune.main()
-    went_on = "going on after 3 finished trials" in capsys.readouterr().out
-    assert went_on != half_written
+    assert "going on after 3 finished trials" in capsys.readouterr().out
     assert contents(tune.OUTPUT) == contents(searched[0] / tune.OUTPUT)
 
 
 @pytest.mark.long
 def test_a_changed_param_starts_a_fresh_search(project, monkeypatch, capsys):
-    set_params(project, {"tune.algorithm": "random"} | ONE_EPOCH)
+    """With as many trials as the params say."""
+    changes = {"tune.algorithm": "random", "tune.max_trials": 2, "tune.max_epochs": 1}
+    set_params(project, changes)
     interrupted_after(1, monkeypatch)
-    set_params(project, {"tune.batch_size": 32})
+    set_params(project, {"tune.algorithm": "bayesian"})
     tune.main()
     assert "going on" not in capsys.readouterr().out
     assert len(pd.read_csv(tune.OUTPUT / "trials.csv")) == 2
@@ -113,47 +104,29 @@ def test_a_promoted_trial_goes_on_with_its_optimizer(searched, monkeypatch):
 
 
 def test_the_first_error_in_a_trial_ends_the_search(project, monkeypatch):
-    calls = []
+    errors = iter([ZeroDivisionError])  # a second trial would raise StopIteration
 
     def broken(self, *args, **kwargs):
-        calls.append(1)
-        raise ZeroDivisionError
+        raise next(errors)
 
     monkeypatch.setattr(tune.Lenet, "fit", broken)
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         tune.main()
-    assert len(calls) == 1
     assert not tune.OUTPUT.exists()
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("algorithm", ["bayesian", "random"])
-def test_other_searches_have_as_many_trials_as_the_params_say(project, algorithm):
-    set_params(project, {"tune.algorithm": algorithm} | ONE_EPOCH)
-    tune.main()
-    assert len(pd.read_csv(tune.OUTPUT / "trials.csv")) == 2
-
-
-def test_a_single_value_is_not_searched(project, monkeypatch):
+def test_a_single_value_is_not_searched(project):
     """The two combinations that are left are both trained to the end, without Hyperband."""
-    built = []
-    fit = tune.Lenet.fit
-
-    def recorded(self, hp, model, *args, **kwargs):
-        built.append(model.get_layer("dense_1").units)
-        return fit(self, hp, model, *args, **kwargs)
-
-    monkeypatch.setattr(tune.Lenet, "fit", recorded)
     set_params(project, {"tune.learning_rate": [0.01, 0.001], "tune.units": 48})
     set_params(project, {"lenet.study.units": 48})
     tune.main()
     table = pd.read_csv(tune.OUTPUT / "trials.csv")
-    assert built == [48, 48] == list(table["units"])
+    assert list(table["units"]) == [48, 48]
     assert sorted(table["learning_rate"]) == [0.001, 0.01]
     assert set(table["last_epoch"]) == {2}
     best = table.loc[table["val_accuracy"].idxmax()]
-    found = read_yaml(tune.OUTPUT / "hyperparameters.yaml")
-    assert found == {"learning_rate": best["learning_rate"]}
+    chosen = read_yaml(tune.OUTPUT / "hyperparameters.yaml")
+    assert chosen == {"learning_rate": best["learning_rate"]}
 
 
 def test_nothing_is_searched_when_all_values_are_single(project):
@@ -164,23 +137,3 @@ def test_nothing_is_searched_when_all_values_are_single(project):
     assert pd.read_csv(tune.OUTPUT / "trials.csv").empty
     assert read_yaml(tune.OUTPUT / "hyperparameters.yaml") == {}
     assert read_json(tune.OUTPUT / "tune.json") == {"trials": 0}
-
-
-def test_the_training_images_are_not_copied(project):
-    """They stay a memory map: less is allocated than a copy of them would take."""
-    set_params(project, {"tune.algorithm": "random", "tune.max_trials": 1, "tune.max_epochs": 1})
-    images, labels = np.zeros((20_000, 28, 28, 1), np.float32), np.zeros((20_000, 10), np.float32)
-    labels[:, 0] = 1
-    np.save("data/encoded/train/images.npy", images)
-    np.save("data/encoded/train/labels.npy", labels)
-    size = images.nbytes
-    del images
-    with traced_memory() as memory:
-        tune.main()
-    assert memory.peak < size / 2
-
-
-def test_the_studys_search_admits_the_studys_result():
-    units = yaml.safe_load((ROOT / "params.yaml").read_text())["tune"]["units"]
-    assert 248 in range(units["min"], units["max"] + 1, units["step"])
-    assert params.load(ROOT / "params.yaml").tune.algorithm == "hyperband"

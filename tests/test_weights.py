@@ -41,52 +41,45 @@ def random_tensors() -> dict[str, np.ndarray]:
 
 
 def write_hdf5(
-    path: Path, tensors: dict[str, np.ndarray], naming: str = "nested", backwards: bool = False
+    path: Path, tensors: dict[str, np.ndarray], naming: str = "nested", **options: str
 ) -> Path:
-    """Write Keras's legacy layout; `backwards` and compressed, the file itself is another one."""
+    """Write Keras's legacy layout, with h5py's options."""
     listed: dict[str, list[str]] = {}
-    placed = []
-    for name, tensor in tensors.items():
-        layer, _, variable = name.partition("/")
-        stored_name = NAMINGS[naming][variable].format(layer=layer)
-        listed.setdefault(layer, []).append(stored_name)
-        placed.append((f"{layer}/{stored_name}", tensor))
     with h5py.File(path, "w") as file:
-        for place, tensor in reversed(placed) if backwards else placed:
-            file.create_dataset(place, data=tensor, compression="gzip" if backwards else None)
+        for name, tensor in tensors.items():
+            layer, _, variable = name.partition("/")
+            stored_name = NAMINGS[naming][variable].format(layer=layer)
+            listed.setdefault(layer, []).append(stored_name)
+            file.create_dataset(f"{layer}/{stored_name}", data=tensor, **options)
         for layer, names in listed.items():
             file[layer].attrs["weight_names"] = [name.encode() for name in names]
         file.attrs["layer_names"] = [name.encode() for name in listed]
     return path
 
 
-def pin(monkeypatch: pytest.MonkeyPatch, path: Path, **sums: dict[str, str]) -> str:
-    """Let the catalog pin the file at `path` for VGG16, and return its SHA-256."""
+def pin(monkeypatch: pytest.MonkeyPatch, path: Path, **sums: dict[str, str]) -> None:
+    """Let the catalog pin the file at `path` for VGG16."""
     pinned = hashlib.sha256(path.read_bytes()).hexdigest()
     files = (OutsideFile(VGG16, f"sha256:{pinned}"),)
     changed = BACKBONES["vgg16"]._replace(files=files, **sums)
     monkeypatch.setitem(BACKBONES, "vgg16", changed)
     monkeypatch.setenv("FASHION_MIRROR", str(path.parent))
-    return pinned
 
 
-def written(project: Path, name: str = "vgg16") -> bytes:
+def written(project: Path) -> bytes:
     """The output of the stage for the project's params."""
-    weights.main(name)
-    assert list(project.rglob(".unfinished-*")) == []
-    return (project / f"models/pretrained/{name}.npz").read_bytes()
+    weights.main("vgg16")
+    return (project / "models/pretrained/vgg16.npz").read_bytes()
 
 
 def test_name_shape_and_bytes_matter_to_the_sum_and_the_order_does_not():
     tensors = random_tensors()
     assert weights.tensor_sum(dict(reversed(tensors.items()))) == weights.tensor_sum(tensors)
-    name, tensor = "block1_conv1/bias", tensors["block1_conv1/bias"]
-    others = {key: value for key, value in tensors.items() if key != name}
-    nearly = tensor.copy()
-    nearly[5] = np.nextafter(nearly[5], np.float32(2))
-    variants = [tensors, others, others | {"block1_conv1/base": tensor}]
-    variants += [others | {name: other} for other in (tensor.reshape(8, 8), tensor[::-1], nearly)]
-    assert len({weights.tensor_sum(variant) for variant in variants}) == len(variants)
+    bias = tensors.pop("block1_conv1/bias")
+    nearly = np.nextafter(bias, np.float32(2))
+    variants = [{"block1_conv1/bias": other} for other in (bias, nearly, bias.reshape(8, 8))]
+    variants += [{}, {"block1_conv1/base": bias}]
+    assert len({weights.tensor_sum(tensors | variant) for variant in variants}) == len(variants)
 
 
 def test_random_weights_are_the_same_again(project):
@@ -102,13 +95,10 @@ def test_every_container_gives_the_same_bytes(project, tmp_path, monkeypatch):
     """The mirror's VGG16 has the published file's name and tensors, and another layout."""
     set_params(project, {"backbone.vgg16.layer": SHALLOW})
     tensors = random_tensors()
-    containers, results = set(), set()
+    results = set()
     for naming in NAMINGS:
-        for backwards in (False, True):
-            path = write_hdf5(tmp_path / VGG16, tensors, naming, backwards)
-            containers.add(pin(monkeypatch, path))
-            results.add(written(project))
-    assert len(containers) == 2 * len(NAMINGS)
+        pin(monkeypatch, write_hdf5(tmp_path / VGG16, tensors, naming, compression="gzip"))
+        results.add(written(project))
     assert len(results) == 1
     with np.load("models/pretrained/vgg16.npz") as read:
         for name, tensor in tensors.items():
@@ -154,11 +144,6 @@ class TestMirror:
         with np.load(f"models/pretrained/{name}.npz") as tensors:
             assert weights.tensor_sum(dict(tensors)) == BACKBONES[name].tensor_sums[layer]
 
-    def test_a_layer_that_the_mirrors_resnet50_lacks_is_named(self, project):
-        set_params(project, {"backbone.resnet50.layer": "conv5_block3_out"})
-        assert "has no layer 'conv5_block1" in message_of(weights.main, "resnet50")
-        assert not (project / "models").exists()
-
     def test_resnet50_with_its_normalisation_folded_is_keras_own(self, project, mirror):
         """The features, against Keras's network and preprocessing with the same file."""
         weights.main("resnet50")
@@ -169,17 +154,11 @@ class TestMirror:
         whole.load_weights(mirror / BACKBONES["resnet50"].files[1].name, by_name=True)
         reference = keras.Model(whole.input, whole.get_layer("conv4_block6_out").output)
         images = keras.ops.image.resize(np.stack([raw] * 3, axis=-1), (48, 48))
-        inputs = {
-            "unit": images / 255,
-            "imagenet": keras.applications.resnet50.preprocess_input(images),
-        }
-        for preprocessing, prepared in inputs.items():
-            recipe = FeaturesRecipe(
-                backbone="resnet50", input_size=48, preprocessing=preprocessing, pooling="none"
-            )
-            tensors = Path("models/pretrained/resnet50.npz")
-            extractor = backbone.feature_extractor("conv4_block6_out", recipe, tensors)
-            expected = keras.ops.convert_to_numpy(reference(prepared))
-            assert expected.max() > 0
-            features = keras.ops.convert_to_numpy(extractor(raw))
-            np.testing.assert_allclose(features, expected, atol=1e-4 * expected.max())
+        expected = np.asarray(reference(keras.applications.resnet50.preprocess_input(images)))
+        recipe = FeaturesRecipe(
+            backbone="resnet50", input_size=48, preprocessing="imagenet", pooling="none"
+        )
+        tensors = Path("models/pretrained/resnet50.npz")
+        extractor = backbone.feature_extractor("conv4_block6_out", recipe, tensors)
+        assert expected.max() > 0
+        np.testing.assert_allclose(extractor(raw), expected, atol=1e-4 * expected.max())

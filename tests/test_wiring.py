@@ -3,7 +3,6 @@
 import ast
 import re
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -106,10 +105,6 @@ def edited(up_to_date: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             path.write_bytes(content)
 
 
-def test_nothing_would_run_without_a_change(edited):
-    assert would_run(edited) == set()
-
-
 @pytest.mark.parametrize("name", KEYS)
 def test_a_param_is_declared_by_what_depends_on_it(graph_in_git, name):
     """Those keys too that `params.yaml` leaves out. The report shows all, so it declares all."""
@@ -145,6 +140,7 @@ def test_a_new_optional_key_in_the_schema_runs_nothing(edited, graph_in_git):
     line = "    standardise: bool | None = "
     new = "    a_new_one: float | None = None\n"
     assert schema.read_text().count(line) == 1
+    assert would_run(edited) == set()
     schema.write_text(schema.read_text().replace(line, new + line))
     assert would_run(edited) == set()
     set_params(edited, {"resnet.study.a_new_one": 0.5})
@@ -162,15 +158,6 @@ def test_a_second_recipe_is_an_edit_of_the_params_alone(edited):
 
 def folds() -> list[int]:
     return PARAMS["cv"]["folds"]
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", MODULES)
-def test_an_edit_runs_what_depends_on_the_file(edited, graph_in_git, name):
-    with (edited / name).open("a") as file:
-        file.write("# an edit\n")
-    depending = {stage.name for stage in STAGES.values() if stage.depends_on(name)}
-    assert would_run(edited) == after(depending, graph_in_git)
 
 
 def test_an_edit_of_the_evaluation_trains_nothing(edited):
@@ -195,15 +182,6 @@ def test_a_stage_depends_on_its_script_and_on_all_that_this_imports(stage):
 def test_every_script_and_module_is_somebodys():
     needed = set.union(*(loaded(stage.script) for stage in STAGES.values()))
     assert set(MODULES) - needed == set(NOBODYS)
-
-
-def test_imports_are_followed_through_modules():
-    """`clean` imports `files` itself, and through `images` too."""
-    assert loaded(ROOT / "stages/clean.py") == {
-        "stages/clean.py",
-        "stages/base/files.py",
-        "stages/base/images.py",
-    }
 
 
 def test_no_stage_imports_another():
@@ -268,10 +246,3 @@ def test_no_stage_depends_on_a_folder_that_holds_some_of_the_caches():
     for stage in STAGES.values():
         inside = [path for path in cached for dep in stage.deps if path.startswith(f"{dep}/")]
         assert inside == [], stage.name
-
-
-def test_stages_that_train_nothing_do_not_import_tensorflow():
-    names = ["ingest", "clean", "eda", "encode", "choose", "export", "misclassified", "compare"]
-    imports = "; ".join(f"import stages.{name}" for name in [*names, "report.__main__"])
-    code = f"{imports}; import sys; sys.exit(bool({{'keras', 'tensorflow'}} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
