@@ -46,9 +46,7 @@ BAD = {
     "table: more than 64 bits": (read_table, with_cell("pixel400", "9" * 30)),
     "table: nothing but True": (read_table, FRAME.assign(pixel2=True).to_csv(index=False)),
     "table: a label too high": (read_table, with_cell("label", "10")),
-    "table: a name for a label": (read_table, with_cell("label", "Bag")),
     "table: a pixel missing": (read_table, FRAME.drop(columns="pixel9").to_csv(index=False)),
-    "table: no label": (read_table, FRAME.drop(columns="label").to_csv(index=False)),
     "table: a column too many": (read_table, FRAME.assign(id=1).to_csv(index=False)),
     "table: another order": (read_table, FRAME[FRAME.columns[::-1]].to_csv(index=False)),
     "table: no header": (read_table, FRAME.to_csv(index=False, header=False)),
@@ -56,24 +54,20 @@ BAD = {
     "table: a row too long": (read_table, f"{TABLE}{'0,' * 785}0\n"),
     "table: UTF-16": (read_table, TABLE.encode("utf-16")),
     "table: header only": (read_table, TABLE.splitlines()[0]),
-    "table: empty": (read_table, b""),
     "table: a web page": (read_table, WEB_PAGE),
     "table: packed": (read_table, gzip.compress(TABLE.encode())),
     "table: missing": (read_table, None),
     "IDX: half": (read_idx, GZIPPED[: len(GZIPPED) // 2]),
     "IDX: no deflate stream": (read_idx, GZIPPED[:10] + b"\xff" * 90),
     "IDX: a wrong CRC": (read_idx, GZIPPED[:-8] + bytes(8)),
-    "IDX: a web page": (read_idx, WEB_PAGE),
     "IDX: empty": (read_idx, b""),
     "IDX: labels for images": (read_idx, struct.pack(">4BI", 0, 0, 8, 1, 5) + bytes(5)),
     "IDX: floats for bytes": (read_idx, FLOATS + bytes(15_680)),
-    "IDX: half a header": (read_idx, HEADER[:10]),
     "IDX: test for train": (read_idx, struct.pack(">4B3I", 0, 0, 8, 3, 4, 28, 28) + IDX[16:3152]),
     "IDX: of another size": (read_idx, struct.pack(">4B3I", 0, 0, 8, 3, 5, 14, 28) + bytes(1_960)),
     "IDX: a value missing": (read_idx, IDX[:-1]),
     "IDX: a value too many": (read_idx, gzip.compress(IDX + b"\0")),
     "picture: text": (pictures.read, b"This is no picture."),
-    "picture: empty": (pictures.read, b""),
     "picture: half": (pictures.read, (ROOT / "docs/trouser.png").read_bytes()[:200]),
     "picture: missing": (pictures.read, None),
 }  # fmt: skip
@@ -87,11 +81,11 @@ def test_a_bad_file_is_named(tmp_path, read: Callable, content: str | bytes | No
     assert message_of(read, path).startswith(str(path))
 
 
-@pytest.mark.parametrize("row", [0, 199, 200, 400])
+@pytest.mark.parametrize("row", [0, 19, 20, 40])
 def test_the_line_of_a_bad_cell_is_named_wherever_it_is(tmp_path, monkeypatch, row):
     """A table is read a part at a time."""
-    monkeypatch.setattr(csv_images, "ROWS_AT_A_TIME", 200)
-    frame = as_frame(random_image_set(401)).astype(str)
+    monkeypatch.setattr(csv_images, "ROWS_AT_A_TIME", 20)
+    frame = as_frame(random_image_set(41)).astype(str)
     frame.loc[row, "pixel7"] = "256"
     frame.to_csv(tmp_path / "bad.csv", index=False)
     message = message_of(read_table, tmp_path / "bad.csv")

@@ -34,13 +34,6 @@ def test_a_file_in_the_mirror_folder_is_used_where_it_lies(mirror_folder, nowher
     assert not DOWNLOADS.exists()
 
 
-def test_any_of_several_files_will_do(mirror_folder, nowhere):
-    """Of two containers under one name, and of two names."""
-    (mirror_folder / "other.bin").write_bytes(CONTENT)
-    wrong = OutsideFile("other.bin", f"md5:{'0' * 32}")
-    assert download.fetch([FILE, wrong, OTHER], [nowhere]) == mirror_folder / "other.bin"
-
-
 def test_what_the_mirror_folder_has_otherwise_comes_from_the_home(mirror_folder, web_server):
     (mirror_folder / "file.bin").write_bytes(CONTENT[:-1])
     web_server.files["file.bin"] = CONTENT

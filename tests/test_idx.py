@@ -1,7 +1,4 @@
-"""`stages/sources/idx.py`: other data sets; what is wrong with files: `test_bad_files.py`.
-
-The data set of four files is scikit-learn's digits, which are not Fashion-MNIST.
-"""
+"""`stages/sources/idx.py`: other data sets; what is wrong with files: `test_bad_files.py`."""
 
 import gzip
 import hashlib
@@ -11,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from stages import ingest, params
 from stages.base import images
-from tests.helpers import contents, message_of
+from tests.helpers import contents, message_of, random_image_set
 from tests.project import set_params
 
 CLASSES = tuple(f"digit {digit}" for digit in range(10))
@@ -28,15 +24,12 @@ def content(array: np.ndarray) -> bytes:
 
 @pytest.fixture(scope="module")
 def digits() -> dict[str, np.ndarray]:
-    """scikit-learn's 1,797 digits, each of its 8x8 pixels made 3x3, within a black frame."""
-    bunch = load_digits()
-    large = np.pad(np.kron(bunch.images * 15, np.ones((3, 3))), ((0, 0), (2, 2), (2, 2)))
-    pixels, labels = large.astype(np.uint8), bunch.target.astype(np.uint8)
+    train, test = random_image_set(1500, seed=1), random_image_set(297, seed=2)
     return {
-        "train_images": pixels[:1500],
-        "train_labels": labels[:1500],
-        "test_images": pixels[1500:],
-        "test_labels": labels[1500:],
+        "train_images": train.images,
+        "train_labels": train.labels,
+        "test_images": test.images,
+        "test_labels": test.labels,
     }
 
 

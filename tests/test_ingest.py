@@ -43,16 +43,6 @@ def test_the_sample(project):
         assert raw.classes == fashion_mnist.CLASSES
 
 
-def test_the_pair_of_tables_in_git_is_cut_from_the_sample(project):
-    pair = {split: str(ROOT / f"data/sample/{split}.csv") for split in images.SPLITS}
-    set_params(project, {"data.source": "csv", "data.csv": pair})
-    ingest.main()
-    for split, per_class in {"train": 10, "test": 5}.items():
-        few = images.load("data/raw", split)
-        assert np.bincount(few.labels).tolist() == [per_class] * 10
-        assert rows(few) <= rows(sample.read(split))
-
-
 def test_the_pictures_in_git_are_cut_from_the_sample(project):
     """28x28 on a dark ground, they are taken as they are."""
     folder = str(ROOT / "data/sample/pictures")

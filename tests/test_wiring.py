@@ -214,14 +214,6 @@ def test_a_stage_declares_the_params_that_it_reads(stage):
     assert sections == (set(PARAMS) if stage.name == "report" else sections_read(stage))
 
 
-@pytest.mark.parametrize("name", sorted(named(*TRAININGS)))
-def test_dvc_keeps_every_training_in_its_run_cache(name):
-    """It does unless an output is persisted, or is neither cached nor a metric or plot."""
-    for out in STAGES[name].outs:
-        assert out.use_cache
-        assert not out.persist
-
-
 def test_what_git_keeps_is_not_cached_and_stays_when_a_stage_fails():
     """Metrics, plots and what is small of the models lie in Git; the rest in DVC's cache."""
     for stage in STAGES.values():
