@@ -243,7 +243,7 @@ def test_a_fold_may_have_a_seed_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("trained", "name"), zip(RECIPES, RECIPES, strict=True), indirect=["trained"], scope="module"
+    ("trained", "name"), [(name, name) for name in RECIPES], indirect=["trained"], scope="module"
 )
 class TestOneFold:
     @pytest.mark.slow
