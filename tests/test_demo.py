@@ -109,6 +109,7 @@ def test_dvc_shows_metrics_and_plots_without_a_word_of_error(finished, tmp_path)
         assert (entry if isinstance(entry, str) else next(iter(entry))) in page
 
 
+@pytest.mark.bytes
 @pytest.mark.long
 def test_a_second_run_from_nothing_gives_the_same_hashes(finished, tmp_path):
     second = tmp_path / "a folder of another name"
