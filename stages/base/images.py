@@ -12,7 +12,6 @@ import numpy as np
 from stages.base.files import load_array, read_json, write_json
 
 SIDE = 28
-CLASSES = 10
 SPLITS = ("train", "test")
 
 
