@@ -14,7 +14,6 @@ SECTIONS = {
     "resnet, vgg": params.HeadRecipe,
     "features": params.FeaturesRecipe,
     "backbone": params.Backbone,
-    "tune": params.Tune,
 }
 BOUNDS = {"minimum": ">= {}", "exclusiveMinimum": "> {}", "maximum": "<= {}"}
 BOUNDS["exclusiveMaximum"] = "< {}"
