@@ -28,8 +28,6 @@ def allowed(schema: dict[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if "const" in schema:
         return f"`{schema['const']}`"
-    if "$ref" in schema:
-        return "`{min, max, step}`"
     if schema["type"] == "array":
         return f"list of {allowed(schema['items'])}"
     bounds = [text.format(schema[key]) for key, text in BOUNDS.items() if key in schema]
