@@ -9,10 +9,10 @@ from tensorflow.python.framework.config import disable_op_determinism
 
 from stages import encode, evaluate_head, features, params, train_head, weights
 from stages.base import files
+from stages.base.images import ImageSet
 from stages.networks import heads, views
 from stages.params import HeadRecipe
 from stages.results import evaluation
-from stages.sources import fashion_mnist
 from stages.training import fitting
 from stages.training.batches import fold_rows, last_rows
 from stages.training.keras_setup import keras
@@ -29,6 +29,7 @@ PLAIN = {
     "epochs": 3,
     "batch_size": 16,
 }
+CLASSES = ("left", "right", "neither")
 ONE_SPLIT, FOLDS = {"validation_split": 0.2}, {"cross_validated": True}
 EVERY_OPTION = {"standardise": True, "input_dropout": 0.2, "dropout": 0.3, "ema_momentum": 0.9}
 
@@ -80,11 +81,12 @@ def train(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A project with features of 60 images of ten classes and their mirror images, and heads."""
+    """A project with features of 60 images of three classes and their mirror images, and heads."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "data/clean").mkdir(parents=True)
-    random_image_set(60, seed=1).save(folder / "data/clean", "train")
-    random_image_set(20, seed=2).save(folder / "data/clean", "test")
+    for split, rows in (("train", 60), ("test", 20)):
+        random = random_image_set(rows, seed=rows)
+        ImageSet(random.images, random.labels % 3, CLASSES).save(folder / "data/clean", split)
     (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     both_sides = {"backbone": "vgg16", "input_size": 32, "preprocessing": "imagenet"}
     both_sides |= {"pooling": "avg", "mirrored": True}
@@ -153,8 +155,8 @@ def test_there_is_a_training_for_each_of_lenets_folds(trained, monkeypatch):
             **PLAIN,
             **EVERY_OPTION,
             **FOLDS,
-            "classes": list(fashion_mnist.CLASSES),
-            "parameters": 65 * 16 + 17 * 16 + 17 * 10,
+            "classes": list(CLASSES),
+            "parameters": 65 * 16 + 17 * 16 + 17 * 3,
             "training_images": 40,
             "validation_images": 20,
             "best_epoch": history["val_loss"].idxmin() + 1,

@@ -8,17 +8,17 @@ import pytest
 
 from stages import choose, tune
 from stages.base.files import read_json, read_yaml, write_json
-from tests.helpers import contents
+from tests.helpers import contents, traced_memory
 from tests.project import ROOT, set_params
 
 
 def make_project(folder: Path) -> None:
-    """60 encoded training images of ten classes, and params for a search of seven epochs."""
+    """60 encoded training images of 26 classes, and params for a search of seven epochs."""
     encoded = folder / "data/encoded/train"
     encoded.mkdir(parents=True)
     np.save(encoded / "images.npy", np.random.default_rng(0).random((60, 28, 28, 1), np.float32))
-    np.save(encoded / "labels.npy", np.eye(10, dtype=np.float32)[np.arange(60) % 10])
-    write_json(encoded / "classes.json", list("abcdefghij"))
+    np.save(encoded / "labels.npy", np.eye(26, dtype=np.float32)[np.arange(60) % 26])
+    write_json(encoded / "classes.json", list("abcdefghijklmnopqrstuvwxyz"))
     (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     units = {"min": 32, "max": 64, "step": 8}
     set_params(folder, {"tune.max_epochs": 2, "tune.factor": 2, "tune.units": units})
@@ -127,6 +127,18 @@ def test_a_single_value_is_not_searched(project):
     best = table.loc[table["val_accuracy"].idxmax()]
     chosen = read_yaml(tune.OUTPUT / "hyperparameters.yaml")
     assert chosen == {"learning_rate": best["learning_rate"]}
+
+
+@pytest.mark.long
+def test_the_images_stay_on_disk(project):
+    set_params(project, {"tune.algorithm": "random", "tune.max_trials": 1, "tune.max_epochs": 1})
+    labels = np.eye(26, dtype=np.float32)[np.arange(6_000) % 26]
+    images = np.zeros((6_000, 28, 28, 1), np.float32)
+    np.save("data/encoded/train/images.npy", images)
+    np.save("data/encoded/train/labels.npy", labels)
+    with traced_memory() as taken:
+        tune.main()
+    assert taken.peak < images.nbytes
 
 
 def test_nothing_is_searched_when_all_values_are_single(project):
