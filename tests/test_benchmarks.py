@@ -51,7 +51,7 @@ def test_the_page_has_the_table_of_the_committed_run():
         assert row in page
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("work", ["lenet-improved", "resnet-transfer"])
 def test_every_rival_does_its_work(monkeypatch, work):
     from stages.training.keras_setup import keras  # not at the top, for the rivals' processes
@@ -66,7 +66,7 @@ def test_every_rival_does_its_work(monkeypatch, work):
         keras.config.set_dtype_policy("float32")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_program_measures(tmp_path):
     path = tmp_path / "results.json"
     options = ["--rounds", "1", "--seconds", "0", "--target", str(path)]
