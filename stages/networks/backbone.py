@@ -69,6 +69,8 @@ def fold_normalization(network: keras.Model) -> keras.Model:
         source = layer.input._keras_history.operation
         if not (type(source) is keras.layers.Conv2D and source.use_bias):
             continue
+        if any(layer.input is output for output in network.outputs):
+            continue  # the recipe of the features asks for the convolution's own output too
         gamma, beta, mean, variance = weights.pop(layer.name)
         kernel, bias = weights[source.name]
         scale = gamma / np.sqrt(variance + layer.epsilon)

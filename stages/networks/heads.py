@@ -57,11 +57,12 @@ def uses_xla(recipe: HeadRecipe) -> bool | str:
 
     XLA speeds up wide dense layers, and Keras does not use it on a CPU unless asked. It refuses it
     once deterministic operations are on, because not every operation is both; all of these are, so
-    long as the model is compiled first. With dropout a step took 43 ms in place of 6 (512 units on
-    1,536 features, two cores).
+    long as the model is compiled first, which only the first of several folds is. With dropout a
+    step took 43 ms in place of 6 (512 units on 1,536 features, two cores).
     """
     on_tensorflow = keras.config.backend() == "tensorflow"
-    wide = recipe.dense_units >= WIDE and not (recipe.dropout or recipe.input_dropout)
+    others = recipe.dropout or recipe.input_dropout or recipe.cross_validated
+    wide = recipe.dense_units >= WIDE and not others
     return True if on_tensorflow and wide else "auto"
 
 
