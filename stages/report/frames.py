@@ -95,7 +95,8 @@ def named(tests: pd.DataFrame) -> pd.DataFrame:
     """Tests between networks with titles in place of keys."""
     columns = {name: tests[name].map(title_of) for name in ("first", "second")}
     verdicts = tests["verdict"].map(lambda key: title_of(key) if key else NO_DIFFERENCE)
-    return tests.assign(**columns, verdict=verdicts, recipe="Recipe " + tests["recipe"])
+    recipes = tests["recipe"].map(lambda name: titled(f"Ours ({name})"))
+    return tests.assign(**columns, verdict=verdicts, recipe=recipes)
 
 
 def used_settings(models: list[Model], settings: Params) -> Markup:
