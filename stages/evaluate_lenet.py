@@ -13,6 +13,7 @@ from stages.cli import run
 from stages.networks.raw_lenet import on_encoded_images
 from stages.results import evaluation
 from stages.results.evaluation import Predictions
+from stages.training.batches import predict
 from stages.training.keras_setup import use_deterministic_operations
 from stages.training.saving import load_model
 
@@ -28,9 +29,9 @@ def main(recipe: str, fold: int) -> None:
     x = load_array(INPUT / "images.npy")
     labels = load_array(INPUT / "labels.npy").argmax(axis=1).astype(np.uint8)
 
-    last = Predictions(on_encoded.predict(x, batch_size=256, verbose=0), labels)
+    last = Predictions(predict(on_encoded, x), labels)
     model.get_layer("lenet").load_weights(trained / "best.weights.h5")
-    best = Predictions(on_encoded.predict(x, batch_size=256, verbose=0), labels)
+    best = Predictions(predict(on_encoded, x), labels)
     with atomic_folder(OUTPUT / recipe / str(fold)) as folder:
         summary = evaluation.evaluate(trained, folder, last, best)
     print(f"evaluate_lenet@{recipe}-{fold}: {summary}")

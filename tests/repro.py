@@ -7,8 +7,6 @@ from pathlib import Path
 
 from tests import project
 
-LAST = {"misclassified", "compare", "report"}
-
 
 def repro(folder: Path, *arguments: str, fails: bool = False) -> str:
     """All that `dvc repro` prints; it must end well, or else with an error if it `fails`."""

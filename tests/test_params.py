@@ -37,6 +37,18 @@ def lines_of(path: Path) -> list[str]:
     return [line.removeprefix(f"{path}: ") for line in str(caught.value).splitlines()]
 
 
+def test_the_ablation_begins_and_ends_with_the_recipes_of_the_params():
+    """`ablation.yaml` repeats them, because each of its rows says only what it changes."""
+    ablation, own = params.load(ROOT / "ablation.yaml"), params.load(FILE)
+    assert ablation.lenet["study"] == own.lenet["study"]
+    for network in ("lenet", "resnet", "vgg"):
+        improved = getattr(own, network)["improved"]
+        assert list(getattr(ablation, network).values())[-1] == improved
+    for name in ("resnet50-improved", "vgg16-improved"):
+        assert ablation.features[name] == own.features[name]
+    assert (ablation.seed, ablation.tune, ablation.cv) == (own.seed, own.tune, own.cv)
+
+
 def test_loading_changes_nothing():
     assert params.load(FILE).model_dump(exclude_none=True) == CONTENT
 

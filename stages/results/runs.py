@@ -178,8 +178,8 @@ def by_recipe(models: list[Model]) -> dict[str, list[Model]]:
 def classifiers(models: list[Model]) -> list[Classifier]:
     """Of each model its best training, and all of them together; then all networks of a recipe.
 
-    The mean of all networks with equal weights was chosen as the one to tell before its test
-    accuracy was known.
+    The mean of all networks with equal weights is the headline, whichever of the two has the better
+    test accuracy.
     """
     answers = []
     for model in models:
