@@ -1,5 +1,6 @@
 """`stages/sources/csv_images.py`: the CSV form; what is wrong with others: `test_bad_files.py`."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,9 @@ def read(tmp_path: Path, content: str | bytes, classes=fashion_mnist.CLASSES) ->
         GOOD.encode("utf-8-sig"),
         f"{GOOD}\n\n",
         FRAME.astype(float).to_csv(index=False),
+        FRAME.to_csv(index=False, quoting=csv.QUOTE_ALL),
     ],
-    ids=["plain", "Windows line ends", "byte order mark", "blank lines at the end", "with .0"],
+    ids=["plain", "Windows line ends", "byte order mark", "blank lines", "with .0", "quoted"],
 )
 def test_reads_what_was_written(tmp_path, content):
     images = read(tmp_path, content)
@@ -43,14 +45,5 @@ def test_there_may_be_as_many_classes_as_are_named(tmp_path):
     images = read(tmp_path, table, letters)
     assert images.classes == letters
     assert images.labels.tolist() == list(range(14, 26))
-    assert "label: the cell is 25, where a whole number from 0 to 24 is" in message_of(
-        read, tmp_path, table, letters[:25]
-    )
-
-
-def test_every_row_comes_in_its_turn(tmp_path, monkeypatch):
-    """A table is read a part at a time."""
-    monkeypatch.setattr(csv_images, "ROWS_AT_A_TIME", 20)
-    written = random_image_set(41)
-    images = read(tmp_path, as_frame(written).to_csv(index=False))
-    np.testing.assert_array_equal(images.table(), written.table())
+    message = message_of(read, tmp_path, table, letters[:25])
+    assert "line 13, column label: the cell is 25, where" in message

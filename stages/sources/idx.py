@@ -20,10 +20,8 @@ from stages.cli import InputError
 from stages.params import IdxFile, IdxFiles
 from stages.sources import download
 
-UNSIGNED_BYTES = 0x08
+UNSIGNED_BYTES = 0x0800  # to which the number of dimensions is added
 GZIP = b"\x1f\x8b"
-
-Shape = tuple[int | None, ...]
 
 
 def read(files: IdxFiles, split: str, classes: tuple[str, ...]) -> ImageSet:
@@ -41,12 +39,10 @@ def read(files: IdxFiles, split: str, classes: tuple[str, ...]) -> ImageSet:
             f"{paths['images']} holds {len(images):,} images and {paths['labels']} {len(labels):,} "
             "labels; they do not belong together: correct data.idx in params.yaml"
         )
-    if (labels >= len(classes)).any():
-        first = int((labels >= len(classes)).argmax())
+    if (highest := labels.max(initial=0)) >= len(classes):
         raise InputError(
-            f"{paths['labels']} holds the label {labels[first]} (of image {first + 1:,}), where "
-            f"data.classes names the labels 0 to {len(classes) - 1}; name all of the classes, or "
-            "number them from 0"
+            f"{paths['labels']} holds the label {highest}, where data.classes names the labels 0 "
+            f"to {len(classes) - 1}; name all of the classes, or number them from 0"
         )
     if files.transposed:
         images = np.ascontiguousarray(images.transpose(0, 2, 1))
@@ -66,7 +62,7 @@ def _local(file: IdxFile) -> Path:
     return path
 
 
-def read_array(path: Path, shape: Shape) -> np.ndarray:
+def read_array(path: Path, shape: tuple[int | None, ...]) -> np.ndarray:
     """Read an IDX file of unsigned bytes, gzipped or plain.
 
     Args:
@@ -87,30 +83,16 @@ def read_array(path: Path, shape: Shape) -> np.ndarray:
             raise InputError(
                 f"{path} is not a whole gzip file ({error}); delete it and fetch it again"
             ) from None
-    header = 4 + 4 * len(shape)
-    magic = bytes([0, 0, UNSIGNED_BYTES, len(shape)])
-    if content[:4] != magic:
+    start = 4 + 4 * len(shape)
+    header = content[:start].ljust(start, b"\0")  # whatever is too short has another length
+    magic, *found = struct.unpack(f">{1 + len(shape)}I", header)
+    as_wanted = all(wanted in (None, length) for wanted, length in zip(shape, found, strict=True))
+    whole = len(content) == start + math.prod(found)
+    if not (magic == UNSIGNED_BYTES + len(shape) and as_wanted and whole):
+        sizes = " x ".join("n" if length is None else f"{length:,}" for length in shape)
         raise InputError(
-            f"{path} begins with {content[:4].hex(' ') or 'nothing'}, where an IDX file of "
-            f"{len(shape)} dimensions of unsigned bytes begins with {magic.hex(' ')}: it is "
-            "another file under this name (images and labels swapped?); fetch it again"
+            f"{path} is not, or not whole, the IDX file of {sizes} unsigned bytes that is expected "
+            f"here: it has {len(content):,} bytes and begins with {header.hex(' ', 4)}; take "
+            "another file (images and labels, or train and test, may be swapped)"
         )
-    if len(content) < header:
-        raise InputError(f"{path} ends within its IDX header; delete it and fetch it again")
-    found = struct.unpack(f">{len(shape)}I", content[4:header])
-    if any(wanted not in (None, length) for wanted, length in zip(shape, found, strict=True)):
-        raise InputError(
-            f"{path} holds an array of {_by(found)}, where {_by(shape)} is expected "
-            "(train and test swapped?); fetch it again"
-        )
-    length = len(content) - header
-    if length != math.prod(found):
-        raise InputError(
-            f"{path} holds {length:,} values after its header, which announces "
-            f"{math.prod(found):,}; delete it and fetch it again"
-        )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(found)
-
-
-def _by(shape: Shape) -> str:
-    return " x ".join("n" if length is None else f"{length:,}" for length in shape)
+    return np.frombuffer(content, np.uint8, offset=start).reshape(found)

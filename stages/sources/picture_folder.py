@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from stages.base.images import SIDE, ImageSet
+from stages.base.images import SPLITS, ImageSet
 from stages.cli import InputError
 from stages.sources import pictures
 
@@ -26,54 +26,31 @@ def read(folder: Path, split: str, framed: bool) -> ImageSet:
     the last part of the images, which must not be of the last classes alone.
 
     Raises:
-        InputError: a folder is missing, a class has no picture or is in one of train and test
-            only, there are fewer than 2 classes or more than 100, or a file is no picture.
+        InputError: a folder is missing, a class has pictures in one of train and test only, there
+            are fewer than 2 classes or more than 100, or a file is no picture.
     """
-    classes = [path.name for path in _folders(folder / "train")]
+    files = {each: _files(folder / each) for each in SPLITS}
+    in_train, in_test = ({path.parent.name for path in files[each]} for each in SPLITS)
+    classes = sorted(in_train)
     if not 2 <= len(classes) <= 100:
-        raise InputError(f"{folder}/train has {len(classes)} classes, where 2 to 100 are possible")
-    in_test = [path.name for path in _folders(folder / "test")]
-    for name in sorted({*classes} ^ {*in_test}):
-        has, lacks = ("train", "test") if name in classes else ("test", "train")
-        raise InputError(f"{folder}/{has} has the class {name!r}, which {folder}/{lacks} lacks")
-    files = [
-        (path, label)
-        for label, name in enumerate(classes)
-        for path in _pictures(folder / split / name)
-    ]
-    rows = np.random.RandomState(0).permutation(len(files))  # unlike default_rng's, it stays so
-    images, wrong = np.empty((len(files), SIDE, SIDE), np.uint8), []
-    for place, row in enumerate(tqdm(rows, desc=split, unit="picture", disable=None, ncols=80)):
-        try:
-            images[place] = pictures.read(files[row][0], framed)
-        except InputError as error:
-            wrong.append(str(error))
-    if wrong:
-        more = f" (and {len(wrong) - 1:,} more files of {split})" if wrong[1:] else ""
-        raise InputError(min(wrong) + more)
-    labels = np.array([label for _, label in files], np.uint8)[rows]
-    return ImageSet(images, labels, tuple(classes))
+        raise InputError(f"{folder}/train has {len(classes)} classes, not 2 to 100; {FORM}")
+    if in_one := sorted(in_train ^ in_test):
+        raise InputError(
+            f"{folder} has pictures of the class {in_one[0]!r} in only one of train and test; add "
+            "some to the other, or remove the class"
+        )
+    progress = tqdm(files[split], desc=split, unit="picture", disable=None, ncols=80)
+    images = np.stack([pictures.read(path, framed) for path in progress])
+    labels = np.array([classes.index(path.parent.name) for path in files[split]], np.uint8)
+    rows = np.random.RandomState(0).permutation(len(labels))  # unlike default_rng's, it stays so
+    return ImageSet(images[rows], labels[rows], tuple(classes))
 
 
-def _folders(path: Path) -> list[Path]:
-    """The classes' folders in `path`, by name."""
-    if not path.is_dir():
-        raise InputError(f"{path} is missing, or is no folder; {FORM}")
-    folders = _visible(path)
-    for each in folders:
-        if not each.is_dir():
-            raise InputError(f"{each} is no folder of a class; move it into one, or elsewhere")
-        if not each.name.isprintable():
-            raise InputError(f"{str(each)!r} has a name that cannot be printed; rename it")
-    return folders
-
-
-def _pictures(folder: Path) -> list[Path]:
-    files = _visible(folder)
-    if not files:
-        raise InputError(f"{folder} has no picture; put some there, or remove the class")
-    return files
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+def _files(folder: Path) -> list[Path]:
+    """What is in the folders of the classes, by the class and the name."""
+    for path in sorted(folder.glob("[!.]*")):
+        if not path.is_dir():
+            raise InputError(f"{path} is no folder of a class; move it into one, or elsewhere")
+        if not path.name.isprintable():
+            raise InputError(f"{str(path)!r} has a name that cannot be printed; rename it")
+    return sorted(folder.glob("[!.]*/[!.]*"))

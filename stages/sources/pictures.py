@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageOps
 
 from stages.base.images import SIDE
 from stages.cli import InputError
@@ -33,19 +33,11 @@ def read(path: Path, framed: bool = True) -> np.ndarray:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as picture:
                 return prepare(ImageOps.exif_transpose(picture), framed)
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing; correct its name") from None
-    except UnidentifiedImageError:
-        kinds = ", ".join(FORMATS)
-        raise InputError(f"{path} is no picture of a known kind ({kinds}); leave it out") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        most = f"{Image.MAX_IMAGE_PIXELS:,}"
-        raise InputError(f"{path} has more than {most} pixels; make it smaller") from None
     except MemoryError:
         raise
     except Exception as error:  # damaged files make Pillow raise nearly everything
         reason = textwrap.shorten(str(error), 150) or type(error).__name__
-        raise InputError(f"{path} cannot be read ({reason}); replace it or leave it out") from None
+        raise InputError(f"{path} is no readable picture ({reason}); leave it out") from None
 
 
 def prepare(picture: Image.Image, framed: bool = True) -> np.ndarray:

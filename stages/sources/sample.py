@@ -1,6 +1,6 @@
 """A small sample of Fashion-MNIST that lies in Git, so that nothing has to be fetched.
 
-`python -m tools.sample` cuts it; `data/sample/README.md` has its origin and licence.
+`data/sample/README.md` has its origin and licence.
 """
 
 from pathlib import Path
