@@ -9,16 +9,13 @@ Rows, columns and pixels count from 1, as in the study's table; pixel28 ends the
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.cbook import boxplot_stats
-from matplotlib.collections import PolyCollection
 
 from stages.base import images
 from stages.base.files import atomic_folder
 from stages.base.images import SIDE
 from stages.cli import run
 from stages.results import figures
-from stages.results.figures import plt
+from stages.results.figures import mpl, plt, sns
 
 INPUT = "data/clean"
 OUTPUT = "plots/eda"
@@ -68,7 +65,7 @@ def pixel_histograms(counts: np.ndarray, bins: int = 16) -> plt.Figure:
     y = row + 1.44 - 0.88 * np.pad(np.repeat(heights, 2, axis=1), ((0, 0), (1, 1)))
     black = 100 * counts[:, 0] / total
     # One collection in one Axes: 784 Axes would take far longer to draw than all the rest.
-    histograms = PolyCollection(
+    histograms = mpl.collections.PolyCollection(
         np.stack([x, y], axis=-1), array=black, cmap="viridis_r", clim=(0, 100), linewidths=0
     )
     figure, axes = plt.subplots(figsize=(10.5, 9.8))
@@ -115,7 +112,7 @@ def single_pixel_histograms(counts: np.ndarray, bins: int = 32) -> plt.Figure:
 
 def box_plots(row: np.ndarray) -> plt.Figure:
     """Box plots of the pixels at `COLUMNS` of `ROW`. `row`: uint8 (n, len(COLUMNS))."""
-    boxes = boxplot_stats(row, labels=COLUMNS)
+    boxes = mpl.cbook.boxplot_stats(row, labels=COLUMNS)
     figure, axes = plt.subplots(figsize=(10, 5.4))
     axes.text(0.4, 272, "outliers", ha="right", va="center")
     for place, box in enumerate(boxes, start=1):

@@ -45,14 +45,17 @@ def test_any_number_of_classes_with_any_names(project, classes):
     assert list(pd.read_csv("plots/eda/class_balance.csv")["class"]) == list(names)
 
 
-def test_the_users_own_matplotlibrc_changes_nothing(tmp_path):
+@pytest.mark.parametrize("module", ["eda", "compare", "report.__main__"])
+def test_the_users_own_settings_of_matplotlib_change_nothing(tmp_path, module):
+    """A notebook, too, sets a backend for what it starts, which is not installed here."""
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\nsavefig.dpi: 7\n")
-    code = "from stages.results import figures; print(sorted(figures.mpl.rcParams.items()))"
+    code = f"import stages.{module}, matplotlib; print(matplotlib.rcParams)"
     command = [sys.executable, "-c", code]
+    own = {"MATPLOTLIBRC": str(tmp_path), "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     settings = [
         subprocess.run(
             command, env=os.environ | more, cwd=ROOT, check=True, capture_output=True, text=True
         ).stdout
-        for more in ({}, {"MATPLOTLIBRC": str(tmp_path)})
+        for more in ({}, own)
     ]
     assert settings[0] == settings[1]

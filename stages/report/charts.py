@@ -3,13 +3,11 @@
 import io
 import re
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from stages.results.figures import TRAINING_COLOR, VALIDATION_COLOR
+from stages.results.figures import TRAINING_COLOR, VALIDATION_COLOR, mpl, plt
 
 TRAINING, VALIDATION = map(mpl.colors.to_hex, (TRAINING_COLOR, VALIDATION_COLOR))
 INK, LINE = "#5d616a", "#dfe0e3"

@@ -1,13 +1,17 @@
-"""How every figure of the project looks, and how it is written."""
+"""How every figure of the project looks, and how it is written.
 
+Matplotlib and Seaborn are imported through this module: what a notebook sets as `MPLBACKEND` ends
+their import in another environment.
+"""
+
+import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+os.environ["MPLBACKEND"] = "agg"
+
 import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns

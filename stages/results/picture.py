@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from textwrap import fill
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
 from stages.results import figures, ranking, runs, study
 from stages.results.evaluation import Predictions
+from stages.results.figures import plt
 from stages.results.runs import Model
 from stages.results.statistics import wilson
 
