@@ -64,13 +64,18 @@ def test_a_demo_within_a_hook_leaves_the_users_branch_alone(quick, tmp_path):
     (home / "hooks").mkdir(parents=True)
     (home / ".gitconfig").write_text(SETTINGS.format(home=home))
     (home / "excludes").write_text("*.csv\n*.html\n")
+    (home / ".config/git").mkdir(parents=True)
+    (home / ".config/git/ignore").write_text("*.npz\n")  # Git's own place for it
     (home / "hooks/pre-commit").write_text(HOOK)
     (home / "hooks/pre-commit").chmod(0o755)
     project.git(quick, "worktree", "add", "--quiet", "../linked")
     (tmp_path / "linked/README.md").write_text("changed")
     command = "git -c commit.gpgsign=false commit --quiet --all --message changed"
     subprocess.run(
-        command.split(), cwd=tmp_path / "linked", env={**os.environ, "HOME": str(home)}, check=True
+        command.split(),
+        cwd=tmp_path / "linked",
+        env={**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config")},
+        check=True,
     )
     assert read(tmp_path / "linked", "show", "--format=%an", "--name-only").split() == [
         *("A", "User", "README.md"),
@@ -78,7 +83,8 @@ def test_a_demo_within_a_hook_leaves_the_users_branch_alone(quick, tmp_path):
     assert read(tmp_path / "linked", "status", "--porcelain") == ""
     assert read(home / "demo", "log", "--format=%s") == "The run of demo.yaml\n"
     committed = read(home / "demo", "ls-files").splitlines()
-    assert {"data/sample/train.csv", "plots/report.html"} <= set(committed)
+    sample = {f"data/sample/{name}" for name in ("train.csv", "fashion_mnist.npz")}
+    assert {"plots/report.html", *sample} <= set(committed)
 
 
 def test_other_params_use_the_projects_own_cache(quick, tmp_path):

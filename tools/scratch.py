@@ -80,5 +80,6 @@ def copy_project(folder: Path, results: bool = False) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "config", "core.excludesFile", os.devnull)  # not ~/.config/git/ignore either
     # Not a cache that the user's own configuration shares among projects.
     dvc(folder, "cache", "dir", "--quiet", "--local", ".dvc/cache")
