@@ -19,8 +19,8 @@ setup: .venv/.ready ## create .venv from requirements.lock (once; the other targ
 	        'and `touch $@`' >&2; exit 1; fi
 	@for python in python3 python3.13 python3.12 python3.11; do \
 	    [ ! -e $@ ] && "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
-	        2> /dev/null && "$$python" -m venv .venv && touch -t 200001010000 $@; done; \
-	    [ -e $@ ] || { echo 'make: error: no Python 3.11, 3.12 or 3.13 on the PATH' >&2; exit 1; }
+	        2> /dev/null && { "$$python" -m venv .venv && touch -t 200001010000 $@ || rm -rf .venv; }; done; \
+	    [ -e $@ ] || { echo 'make: error: no Python 3.11, 3.12 or 3.13 with venv on the PATH' >&2; exit 1; }
 	@echo 'Once: pip installs requirements.lock into .venv, 3 GB. It takes one to three minutes, and says nothing meanwhile.'
 	@$(INSTALL) --requirement requirements.lock
 	@touch $@

@@ -93,7 +93,7 @@ def makefile(tmp_path: Path) -> Path:
 
 def make(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        ["make", *arguments],
+        [shutil.which("make"), *arguments],
         cwd=folder,
         env={**os.environ, **variables},
         capture_output=True,
@@ -112,6 +112,19 @@ def test_make_renews_its_own_environment_in_place_and_touches_no_other(makefile)
     done = make(makefile, "setup")
     assert "make: error: .venv is not from make" in done.stderr
     assert mine.exists()
+
+
+def test_a_python_that_cannot_make_an_environment_leaves_none(makefile):
+    """Debian's without python3-venv: it ends halfway, and says itself what to install."""
+    halfway = makefile / "bin/python3"
+    halfway.parent.mkdir()
+    halfway.write_text("#!/bin/sh\n[ $1 = -c ] || { mkdir -p .venv/bin; exit 1; }\n")
+    halfway.chmod(0o755)
+    for name in ("mkdir", "rm", "sh", "touch"):
+        (makefile / "bin" / name).symlink_to(shutil.which(name))
+    done = make(makefile, "setup", PATH=str(makefile / "bin"))
+    assert "make: error: no Python 3.11, 3.12 or 3.13 " in done.stderr
+    assert not (makefile / ".venv").exists()
 
 
 def test_no_variable_is_run_or_changes_a_target(makefile):
