@@ -1,4 +1,4 @@
-"""The commands beside the stages: what will run, how long it took, and the Makefile."""
+"""The plan of a run, and the Makefile."""
 
 import os
 import shutil
@@ -6,81 +6,67 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
+from stages.base.files import read_yaml
 from tests import project
 from tests.project import ROOT, copy_project, set_params
-from tools import plan, times
+from tools import plan
 
 SENT = "touch was-run"
-
-
-def run_plan(folder: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "tools.plan"]
-    return subprocess.run(
-        command, cwd=folder, env=project.environment(), capture_output=True, text=True, check=False
-    )
 
 
 @pytest.mark.slow
 def test_the_plan_names_what_follows_from_a_change(scratch, monkeypatch, capsys):
     monkeypatch.chdir(scratch)
-    plan.main()
+    plan.main(None)
     assert capsys.readouterr().out.startswith("Nothing to run: all ")
     set_params(scratch, {"vgg.study.dense_units": 64})
-    plan.main()
-    _, _, *lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines[:2]] == ["vgg@study", "evaluate_vgg@study"]
-    assert {line.split()[1] for line in lines[2:]} == {"compare", "misclassified", "report"}
+    plan.main(None)
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["vgg@study", "evaluate_vgg@study"]
+    assert {line.split()[0] for line in lines[2:]} == {"compare", "misclassified", "report"}
 
 
-def test_a_pipeline_that_dvc_cannot_read_is_one_error(tmp_path):
-    copy_project(tmp_path / "copy")
-    (tmp_path / "copy/dvc.yaml").write_text("stages: 3\n")
-    done = run_plan(tmp_path / "copy")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "plan: error: './dvc.yaml' validation failed\n"
-
-
-def test_a_project_that_a_repository_around_it_ignores_is_one_error(tmp_path):
-    project.git(tmp_path, "init", "--quiet")
-    (tmp_path / ".gitignore").write_text("copy\n")
-    copy_project(tmp_path / "copy")
-    shutil.rmtree(tmp_path / "copy/.git")
-    done = run_plan(tmp_path / "copy")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "DVC sees no stage" in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-def test_a_reader_of_the_plan_may_go_away(tmp_path):
-    copy_project(tmp_path / "copy")
-    reading, writing = os.pipe()
-    os.close(reading)
+@pytest.mark.parametrize(
+    ("kind", "said"), [("wrong", "validation failed"), ("ignored", "DVC sees no stage")]
+)
+def test_a_pipeline_that_dvc_cannot_read_is_one_error(tmp_path, kind, said):
+    copy = tmp_path / "copy"
+    copy_project(copy)
+    if kind == "wrong":
+        (copy / "dvc.yaml").write_text("stages: 3\n")
+    else:  # by a repository around it
+        shutil.rmtree(copy / ".git")
+        project.git(tmp_path, "init", "--quiet")
+        (tmp_path / ".gitignore").write_text("copy\n")
     command = [sys.executable, "-m", "tools.plan"]
-    with os.fdopen(writing, "w") as nobody:
-        done = subprocess.run(
-            command, cwd=tmp_path / "copy", stdout=nobody, stderr=subprocess.PIPE, check=False
-        )
-    assert done.stderr == b""
+    done = subprocess.run(
+        command, cwd=copy, env=project.environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_stage_that_never_ran_is_taken_for_the_mean_of_its_like():
     seconds = {"cv_lenet@study-1": 60.0, "cv_lenet@study-2": 120.0, "resnet@study": 5.0}
-    assert plan.estimate("cv_lenet@study-2", seconds) == (120.0, "")
-    assert plan.estimate("cv_lenet@new-1", seconds)[0] == 90.0
-    assert plan.estimate("vgg@study", seconds)[0] is None
+    assert plan.estimate("cv_lenet@study-2", seconds) == 120.0
+    assert plan.estimate("cv_lenet@new-1", seconds) == 90.0
+    assert plan.estimate("vgg@study", seconds) is None
 
 
-@pytest.mark.slow
-def test_times_are_of_the_last_run_and_of_its_data(scratch, monkeypatch):
-    monkeypatch.chdir(scratch)
-    table = pd.read_csv(times.TIMES)
-    assert times.known() == dict(zip(table["stage"], table["seconds"], strict=True))
-    set_params(scratch, {"data.source": "fashion_mnist"})
-    assert times.here() == {}, "they are those of the sample"
-    assert times.known()["cv_lenet@study-1"] > 60, "of the repository's own run"
+def test_times_are_of_the_last_run_on_the_same_data(project):
+    """And of what is still in the lock; the report shows what is noted of them."""
+    (project / ".work").mkdir()
+    rows = ["clean,1,sample", "clean,2,sample", "clean,3,csv", "gone,4,sample"]
+    (project / plan.TIMES).write_text("\n".join(["stage,seconds,source", *rows]))
+    (project / "dvc.lock").write_text("stages: {clean: {}, eda: {}}")
+    (project / "metrics").mkdir()
+    set_params(project, {"data.source": "sample"})
+    plan.main("a machine")
+    noted = {"machine": "a machine", "seconds": {"clean": 2.0}}
+    assert read_yaml(plan.FULL_RUN) == noted
 
 
 @pytest.fixture

@@ -4,20 +4,30 @@ A stage is in the list too if DVC will find its results in the run cache, or its
 Its time is that of its last run here. The repository's own run counts as well where the images are
 those of that run, all of Fashion-MNIST. A stage that never ran is taken for as long as the mean of
 the same stage's other recipes, folds or backbones.
+
+`--save MACHINE` notes the times of the last runs here for the report, in `metrics/full_run.yaml`,
+instead. Of a training that was interrupted and went on, it is the time of the last process alone.
 """
 
+import argparse
 import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from statistics import mean
 
 import networkx
+import pandas as pd
+import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.stage import Stage
 
-from stages.cli import InputError
-from tools import times
+from stages import params
+from stages.base.files import read_yaml
+from stages.cli import TIMES, InputError
+
+FULL_RUN = Path("metrics/full_run.yaml")
 
 
 def pending(repo: Repo) -> list[Stage]:
@@ -38,45 +48,52 @@ def pending(repo: Repo) -> list[Stage]:
     return [stage for stage in networkx.dfs_postorder_nodes(graph) if stage in follow]
 
 
-def estimate(stage: str, seconds: Mapping[str, float]) -> tuple[float | None, str]:
-    """How many seconds a stage will take, None where nothing tells, and a remark on it.
+def times(source: str) -> dict[str, float]:
+    """Seconds by stage, of what ran here last on the data source and is in `dvc.lock`."""
+    if not (TIMES.exists() and Path("dvc.lock").exists()):
+        return {}
+    runs = pd.read_csv(TIMES)
+    runs = runs[runs["source"] == source].drop_duplicates("stage", keep="last")
+    last = dict(zip(runs["stage"], runs["seconds"], strict=True))
+    return {stage: last[stage] for stage in read_yaml("dvc.lock")["stages"] if stage in last}
 
-    Args:
-        seconds: by stage, of those that ran.
-    """
-    if stage in seconds:
-        return seconds[stage], ""
+
+def estimate(stage: str, seconds: Mapping[str, float]) -> float | None:
+    """How many seconds a stage will take, by those of the stages that ran; None: nothing tells."""
     name = stage.partition("@")[0]
     alike = [taken for other, taken in seconds.items() if other.partition("@")[0] == name]
-    if not alike:
-        return None, "no time known"
-    return mean(alike), f"never ran: mean of {len(alike)} other {name}"
+    return seconds.get(stage, mean(alike) if alike else None)
 
 
-def main() -> None:
+def main(machine: str | None) -> None:
+    source = params.load().data.source
+    seconds = times(source)
+    if machine:
+        run = {"machine": machine, "seconds": seconds}
+        FULL_RUN.write_text(yaml.safe_dump(run, sort_keys=False), encoding="utf-8")
+        return
+    if source == "fashion_mnist":
+        seconds = read_yaml(FULL_RUN)["seconds"] | seconds
     with Repo() as repo:
         stages = [stage.addressing for stage in pending(repo)]
         total = len(repo.index.stages)
     if not stages:
         print(f"Nothing to run: all {total} stages are up to date.")
         return
-    seconds = times.known()
-    estimates = {stage: estimate(stage, seconds) for stage in stages}
-    minutes = sum(taken or 0 for taken, _ in estimates.values()) / 60
-    unknown = sum(taken is None for taken, _ in estimates.values())
+    minutes = pd.Series({stage: estimate(stage, seconds) for stage in stages}, dtype=float) / 60
+    unknown = minutes.isna().sum()
     print(
-        f"To run: at most {len(stages)} of {total} stages, about {minutes:.1f} minutes"
+        f"To run: at most {len(stages)} of {total} stages, about {minutes.sum():.1f} minutes"
         + (f" without the {unknown} of which no time is known." if unknown else ".")
     )
-    print("minutes  stage")
-    for stage, (taken, remark) in estimates.items():
-        number = "?" if taken is None else f"{taken / 60:.1f}"
-        print(f"{number:>7}  {stage}{f' ({remark})' if remark else ''}")
+    print(minutes.to_string(float_format="%.1f", na_rep="?"))
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
+    parser = argparse.ArgumentParser(prog="python -m tools.plan", description=__doc__)
+    parser.add_argument("--save", dest="machine", metavar="MACHINE", help="in a few words")
     try:
-        main()
+        main(**vars(parser.parse_args()))
     except (InputError, DvcException) as error:
         sys.exit(f"plan: error: {error}")
