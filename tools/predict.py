@@ -7,7 +7,6 @@ is left out and named on standard error, and the exit status is then 1.
 
 import argparse
 import csv
-import mimetypes
 import os
 import signal
 import sys
@@ -40,36 +39,12 @@ def model_files(path: Path) -> list[Path]:
     if os.path.isdir(path):
         # What begins with a dot is not finished.
         files = [trained] if trained.exists() else sorted(path.glob("[!.]*.keras"))
-    if not any(map(os.path.exists, files)):
-        raise InputError(f"{path} has no model; correct its name, or `dvc pull` or train it")
-    for file in files:
+    for file in files or [path]:
         if file.suffix != ".keras" or not zipfile.is_zipfile(file):
-            raise InputError(f"{file} is no Keras model; name a .keras file that was trained here")
-    return files
-
-
-def files_of(path: Path) -> list[Path]:
-    """The file `path`; or the pictures in the folder `path`, by their suffix, in order of names.
-
-    What else is in the folder, besides hidden files, is named on standard error.
-
-    Raises:
-        InputError: there is no picture in the folder.
-    """
-    if not os.path.isdir(path):
-        return [path]
-    formats = Image.registered_extensions()
-    files, others = [], []
-    for entry in sorted(path.glob("[!.]*")):
-        known = formats.get(entry.suffix.lower()) in pictures.FORMATS
-        image = known or str(mimetypes.guess_type(entry.name)[0]).startswith("image/")
-        (files if image and not entry.is_dir() else others).append(entry)
-    if others:
-        names = ", ".join(f"{each.name}/" if each.is_dir() else each.name for each in others)
-        first = textwrap.shorten(names, 100, placeholder=" ...")
-        print(f"predict: passed over {len(others)} in {path}: {first}", file=sys.stderr)
-    if not files:
-        raise InputError(f"{path} is a folder without pictures; name another one")
+            raise InputError(
+                f"{file} is no Keras model that was trained here, and has none in it; correct the "
+                "name, or `dvc pull` or train it"
+            )
     return files
 
 
@@ -92,16 +67,14 @@ def predict(
     for path in models:
         try:
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
-            if model.input_shape != (None, SIDE, SIDE):
-                raise ValueError(f"it takes {model.input_shape}, not images (n, {SIDE}, {SIDE})")
             starts = tqdm(range(0, len(images), BATCH), unit="batch", disable=None, delay=2)
             parts = [model.predict_on_batch(images[start : start + BATCH]) for start in starts]
             answer = np.concatenate(parts).astype(float)
-            if answer.shape != (len(images), classes or answer.shape[1]):
-                raise ValueError(f"it gives numbers {answer.shape[1:]} for {classes} classes")
+            sound = model.input_shape == (None, SIDE, SIDE)
+            sound &= answer.shape == (len(images), classes or answer.shape[-1])
             # In half precision the sum is off by a few thousandths.
-            if not np.allclose(answer.sum(axis=1), 1, atol=0.01):
-                raise ValueError("its numbers are no probabilities")
+            if not (sound and np.allclose(answer.sum(axis=1), 1, atol=0.01)):
+                raise ValueError("it does not give probabilities of these classes for raw images")
         except Exception as error:  # what others wrote makes Keras raise nearly everything
             reason = textwrap.shorten(str(error), 200) or type(error).__name__
             raise InputError(f"{path} cannot be used ({reason}); name another model") from None
@@ -110,19 +83,32 @@ def predict(
     return np.mean(answers, axis=0)
 
 
+def save_sheet(images: np.ndarray, path: Path) -> None:
+    """What the network sees, four times as large, in rows of up to `COLUMNS` images."""
+    from stages.misclassified import COLUMNS, contact_sheet
+
+    sheet = contact_sheet(images)
+    sheet = sheet.crop((0, 0, min(len(images), COLUMNS) * SIDE, sheet.height))
+    with atomic_file(path) as unfinished:
+        ImageOps.scale(sheet, 4, Image.Resampling.NEAREST).save(unfinished)
+
+
 def main(
     paths: list[Path], model: Path = MODELS, show: Path | None = None, framed: bool = True
 ) -> int:
     """Print what the models say of the pictures; return 1 if one of them cannot be read, else 0.
 
     Raises:
-        InputError: the model or `show` cannot be used.
+        InputError: the model or `show` cannot be used, or there is no picture.
     """
     models = model_files(model)
     beside = [models[0].parent / name for name in NOTES]
     notes = next((read_json(path) for path in beside if path.exists()), {})
-    files, images = [], []
-    everything = [file for path in paths for file in files_of(path)]
+    everything, files, images = [], [], []
+    for path in paths:
+        everything += sorted(path.glob("[!.]*")) if os.path.isdir(path) else [path]
+    if not everything:
+        raise InputError(f"{paths[0]} is a folder without pictures; name another one")
     for file in tqdm(everything, unit="picture", disable=None, delay=2):
         try:
             images.append(pictures.read(file, framed))
@@ -134,23 +120,16 @@ def main(
     if not files:
         return 1
     names = notes.get("classes")
-    pixels = np.stack(images)
-    answers = predict(models, pixels, names and len(names), notes.get("temperature", 1))
+    answers = predict(models, np.stack(images), names and len(names), notes.get("temperature", 1))
     names = names or [str(label) for label in range(answers.shape[1])]
     if show:
-        from stages.misclassified import COLUMNS, contact_sheet
-
-        sheet = contact_sheet(pixels)
-        sheet = sheet.crop((0, 0, min(len(files), COLUMNS) * SIDE, sheet.height))
-        sheet = ImageOps.scale(sheet, 4, Image.Resampling.NEAREST)
-        with atomic_file(show) as unfinished:
-            sheet.save(unfinished)
+        save_sheet(np.stack(images), show)
     places, table = range(1, min(TOP, len(names)) + 1), None
     if any(map(os.path.isdir, paths)):
         table = csv.writer(sys.stdout, lineterminator="\n")
         columns = [f"{each}_{place}" for place in places for each in ("class", "probability")]
         table.writerow(["file", *columns, "warning"])
-    for file, image, answer in zip(files, pixels, answers, strict=True):
+    for file, image, answer in zip(files, images, answers, strict=True):
         best = np.argsort(-answer, kind="stable")[: len(places)]
         unlike = "unlike anything it knows" if answer.max() < notes.get("threshold", 0) else ""
         warning = unlike if pictures.has_object(image) else "no object on it"
