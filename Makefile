@@ -1,5 +1,5 @@
-# Every target sets up what it needs by itself. Needed beforehand: Python 3.11 to 3.13, make, Git.
-# No target reads a variable: what takes arguments is a command of its own, `python -m tools.NAME`.
+# Every target sets up what it needs by itself. You need Python 3.11 to 3.13, make, Git.
+# No target reads a variable: commands with arguments are `python -m tools.NAME`.
 .DEFAULT_GOAL := help
 .PHONY: help setup repro plan demo test test-long bench lint format lock clean-work
 
@@ -25,40 +25,40 @@ setup: .venv/.ready ## create .venv from requirements.lock (once; the other targ
 	@$(INSTALL) --requirement requirements.lock
 	@touch $@
 
-# Beside what is locked, from the extras of pyproject.toml.
+# What the extras of pyproject.toml add to requirements.lock.
 .venv/.cluster .venv/.bench: .venv/.%: .venv/.ready
 	@$(INSTALL) --constraint requirements.lock '.[$*]'
 	@touch $@
 
-repro: plan ## run whatever is not up to date; it says first what, and about how long that takes
+repro: plan ## run every stage that is not up to date; list them first, with an estimate of the time
 	@$(IN_VENV) dvc repro
 
-plan: .venv/.ready ## what `make repro` would run, and about how long that takes
+plan: .venv/.ready ## list what `make repro` would run, with an estimate of the time
 	@$(IN_VENV) stages.params
 	@$(IN_VENV) tools.plan
 
-demo: .venv/.ready ## run the whole pipeline small, in a scratch copy, without a network
+demo: .venv/.ready ## run the whole pipeline on a small sample, in a scratch copy, without a network
 	@$(IN_VENV) tools.demo
-	@echo 'ResNet50 and VGG16 have random weights in it: their numbers show that everything runs, no more.'
+	@echo 'In the demo ResNet50 and VGG16 have random weights: their numbers only show that everything runs.'
 
-test: lint ## lint, and all tests but the long ones
+test: lint ## lint, and all but the long tests
 	@$(IN_VENV) pytest -m "not long"
 
 test-long: lint .venv/.cluster .venv/.bench ## lint, and every test
 	@$(IN_VENV) pytest
 
-bench: .venv/.bench ## measure this pipeline against its rivals
+bench: .venv/.bench ## measure this pipeline's speed against Keras and PyTorch
 	@$(IN_VENV) benchmarks
 
 lint: .venv/.ready ## check the code's style
 	@$(IN_VENV) ruff check
 	@$(IN_VENV) ruff format --check
 
-format: .venv/.ready ## format the code and mend what the linter can
+format: .venv/.ready ## format the code and fix what the linter can fix
 	@$(IN_VENV) ruff check --fix
 	@$(IN_VENV) ruff format
 
-lock: .venv/.ready ## pin the newest packages that pyproject.toml admits
+lock: .venv/.ready ## pin the newest packages that pyproject.toml allows
 	@$(INSTALL) uv
 	@.venv/bin/uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --upgrade \
 	    --no-emit-index-url --no-emit-find-links --no-header --no-annotate --output-file requirements.lock
