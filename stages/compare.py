@@ -18,7 +18,8 @@ Reads what the evaluations wrote under `metrics/`. Writes the few numbers to cho
 It needs neither data nor models, so a clone without DVC's cache can run it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from stages import params
 from stages.base.files import atomic_folder, write_json
 from stages.cli import run
 from stages.results import evaluation, figures, picture, ranking, runs, study
-from stages.results.evaluation import Predictions, Run
+from stages.results.evaluation import Predictions
 from stages.results.runs import Classifier, Model
 from stages.results.statistics import welch, wilson
 
@@ -39,189 +40,134 @@ OUTPUT = Path("plots/compare")
 # `predict` warns where it is less sure than a fold is of all but this share of its validation
 # images.
 LEAST_SURE = 0.02
-KINDS = ("loss", "accuracy")
+# What the evaluations measured on the test set, under the names of the table of results.
+TESTED = {
+    "test_loss": "loss",
+    "test_accuracy": "accuracy",
+    "best_epoch_test_loss": "best_epoch_loss",
+    "best_epoch_test_accuracy": "best_epoch_accuracy",
+}
+
+
+def scores(test: Predictions) -> dict[str, float]:
+    """Accuracy, with its interval (95 %) on ever more images like these, and loss."""
+    interval = wilson(test.accuracy, len(test.labels))
+    return {"accuracy": test.accuracy, **interval, "loss": test.loss}
 
 
 def results_table(models: list[Model], with_study: bool) -> pd.DataFrame:
     """Every number of the study beside ours, and ours where the study has none.
 
     loss, accuracy: of several trainings their mean, unless the measure says otherwise.
-    difference: of the accuracies, ours less the study's.
-    low, high: the interval (95 %) of the accuracy on ever more images like these.
+    low, high: of `scores`.
     best_epoch_loss, best_epoch_accuracy: on the test set, with the weights of the epoch that has
         the lowest validation loss.
+    difference: of the accuracies, ours less the study's.
     """
     rows = []
-
-    def add(model: Model, measure: str, loss: float, accuracy: float, **more: float) -> None:
-        theirs = study.published(model.network, measure) if with_study else None
-        rows.append(
-            {
-                "model": model.title,
-                "network": model.network,
-                "recipe": model.recipe,
-                "measure": measure,
-                "study_loss": theirs.loss if theirs else None,
-                "loss": loss,
-                "study_accuracy": theirs.accuracy if theirs else None,
-                "accuracy": accuracy,
-                "difference": accuracy - theirs.accuracy if theirs else None,
-                **more,
-            }
-        )
-
-    def add_test(model: Model, measure: str, scores: pd.Series, **more: float) -> None:
-        best = {f"best_epoch_{kind}": scores[f"best_epoch_test_{kind}"] for kind in KINDS}
-        add(model, measure, *(scores[f"test_{kind}"] for kind in KINDS), **best, **more)
-
     for model in models:
-        scores, several = model.scores, len(model.runs) > 1
-        for measure, prefix in ((study.TRAINING, "train"), (study.VALIDATION, "val")):
-            add(model, measure, *(scores[f"{prefix}_{kind}"].mean() for kind in KINDS))
-        for fold, one in enumerate(model.runs, start=1):
-            measure = study.fold_test(fold) if several else study.TEST
-            add_test(model, measure, scores.iloc[fold - 1], **interval(one.test))
+        mean, several = model.scores.mean(), len(model.runs) > 1
+        measured = {
+            study.TRAINING: {"accuracy": mean["train_accuracy"], "loss": mean["train_loss"]},
+            study.VALIDATION: {"accuracy": mean["val_accuracy"], "loss": mean["val_loss"]},
+        }
+        tests = model.scores[list(TESTED)].rename(columns=TESTED)
+        for fold, one in enumerate(model.runs):
+            measure = study.fold_test(fold + 1) if several else study.TEST
+            measured[measure] = {**scores(one.test), **tests.loc[fold]}
         if several:
-            add_test(model, study.MEAN, scores.mean())
-            add_test(model, study.SPREAD, scores.std(), difference=None)
-            test = model.together
-            add(model, study.TOGETHER, test.loss, test.accuracy, **interval(test))
-    return pd.DataFrame(rows)
-
-
-def interval(test: Predictions) -> dict[str, float]:
-    low, high = wilson(test.accuracy, len(test.labels))
-    return {"low": low, "high": high}
+            measured |= {study.MEAN: tests.mean(), study.SPREAD: tests.std()}
+            measured[study.TOGETHER] = scores(model.together)
+        names = {"model": model.title, "network": model.network, "recipe": model.recipe}
+        rows += [{**names, "measure": measure, **numbers} for measure, numbers in measured.items()]
+    table = pd.DataFrame(rows)
+    theirs = table.apply(lambda row: study.published(row["network"], row["measure"]), axis=1)
+    table[["study_accuracy", "study_loss"]] = theirs.to_list() if with_study else np.nan
+    difference = table["accuracy"] - table["study_accuracy"]
+    return table.assign(difference=difference.mask(table["measure"] == study.SPREAD))
 
 
 def against_study(models: list[Model]) -> pd.DataFrame:
     """Our folds' test accuracies against the study's, for LeNet-5, the only one that has them."""
-    theirs = [score.accuracy for score in study.FOLDS]
+    theirs, _ = np.transpose(study.FOLDS)
     rows = []
     for model in models:
         if model.network == "lenet":
             ours = model.scores["test_accuracy"]
-            means = {"mean": ours.mean(), "study_mean": np.mean(theirs)}
+            means = {"mean": ours.mean(), "study_mean": theirs.mean()}
             rows.append({"model": model.title, **means, **welch(ours, theirs)})
     return pd.DataFrame(rows)
 
 
-def classifiers_table(classifiers: list[Classifier]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "classifier": each.name,
-            "title": each.title,
-            "accuracy": each.test.accuracy,
-            **interval(each.test),
-            "loss": each.test.loss,
-            "calibration_error": each.test.calibration_error,
-        }
-        for each in classifiers
+def of_each(
+    classifiers: list[Classifier], table: Callable[[Predictions], pd.DataFrame]
+) -> pd.DataFrame:
+    """The `table` of each classifier, one below the other, with its name and title before it."""
+    tables = {(each.name, each.title): table(each.test) for each in classifiers}
+    return pd.concat(tables, names=["classifier", "title"]).reset_index([0, 1])
+
+
+def score_table(test: Predictions) -> pd.DataFrame:
+    return pd.DataFrame([{**scores(test), "calibration_error": test.calibration_error}])
+
+
+def per_class(test: Predictions, names: list[str]) -> pd.DataFrame:
+    """Columns class, precision, recall, f1."""
+    measures = precision_recall_fscore_support(
+        test.labels, test.predicted, labels=range(len(names)), zero_division=0
     )
+    columns = dict(zip(("precision", "recall", "f1"), measures, strict=False))
+    return pd.DataFrame({"class": names, **columns})
 
 
-def per_class(classifiers: list[Classifier], names: list[str]) -> pd.DataFrame:
-    tables = []
-    for classifier in classifiers:
-        precision, recall, f1, _ = precision_recall_fscore_support(
-            classifier.test.labels,
-            classifier.test.predicted,
-            labels=range(len(names)),
-            zero_division=0,
-        )
-        columns = {"class": names, "precision": precision, "recall": recall, "f1": f1}
-        tables.append(pd.DataFrame({"classifier": classifier.name, **columns}))
-    return pd.concat(tables, ignore_index=True)
-
-
-def confusion_counts(classifiers: list[Classifier], names: list[str]) -> pd.DataFrame:
-    """Long form: columns classifier, title, actual, predicted, images; classes in label order."""
-    tables = []
-    for classifier in classifiers:
-        counts = confusion_matrix(
-            classifier.test.labels, classifier.test.predicted, labels=range(len(names))
-        )
-        table = pd.DataFrame(counts, pd.Index(names, name="actual"), names)
-        long = table.melt(ignore_index=False, var_name="predicted", value_name="images")
-        named = long.reset_index().assign(classifier=classifier.name, title=classifier.title)
-        tables.append(named)
-    columns = ["classifier", "title", "actual", "predicted", "images"]
-    return pd.concat(tables, ignore_index=True)[columns]
-
-
-def reliability(classifiers: list[Classifier]) -> pd.DataFrame:
-    """Columns classifier, confidence, accuracy, images; a row a bin."""
-    return pd.concat(
-        evaluation.reliability(each.test).assign(classifier=each.name) for each in classifiers
-    )[["classifier", "confidence", "accuracy", "images"]]
-
-
-def trainings(models: list[Model]) -> Iterator[tuple[str, str, Run]]:
-    """File name, title and run of every training."""
-    for model in models:
-        for fold, one in enumerate(model.runs, start=1):
-            if len(model.runs) > 1:
-                title = f"{model.title}, fold {fold} of {len(model.runs)}"
-                yield f"{model.name}-{fold}", title, one
-            else:
-                yield model.name, model.title, one
+def confusion_counts(test: Predictions, names: list[str]) -> pd.DataFrame:
+    """Long form: columns actual, predicted, images; classes in label order."""
+    counts = confusion_matrix(test.labels, test.predicted, labels=range(len(names)))
+    table = pd.DataFrame(counts, pd.Index(names, name="actual"), names)
+    return table.melt(ignore_index=False, var_name="predicted", value_name="images").reset_index()
 
 
 def all_curves(models: list[Model]) -> pd.DataFrame:
     """Long form for `dvc plots`: columns training, title, data, epoch, accuracy, loss."""
-    tables = []
-    for name, title, one in trainings(models):
-        for data, prefix in (("training", ""), ("validation", "val_")):
-            tables.append(
-                pd.DataFrame(
-                    {
-                        "training": name,
-                        "title": title,
-                        "data": data,
-                        "epoch": one.curves["epoch"],
-                        "accuracy": one.curves[f"{prefix}accuracy"],
-                        "loss": one.curves[f"{prefix}loss"],
-                    }
-                )
-            )
-    return pd.concat(tables, ignore_index=True)
+    tables = {}
+    for model in models:
+        for fold, one in enumerate(model.runs, start=1):
+            name, title = model.name, model.title
+            if len(model.runs) > 1:
+                name, title = f"{name}-{fold}", f"{title}, fold {fold} of {len(model.runs)}"
+            for data, prefix in (("training", ""), ("validation", "val_")):
+                part = one.curves[["epoch", f"{prefix}accuracy", f"{prefix}loss"]]
+                columns = ["epoch", "accuracy", "loss"]
+                tables[name, title, data] = part.set_axis(columns, axis="columns")
+    return pd.concat(tables, names=["training", "title", "data"]).reset_index([0, 1, 2])
 
 
 def overfitting(models: list[Model], with_study: bool) -> pd.DataFrame:
     """The epochs of the lowest validation loss, in words: columns model, ours, epochs, study."""
     rows = []
     for model in models:
-        lowest = [f"{one.metrics['best_epoch']:g}" for one in model.runs]
+        lowest = ", ".join(model.scores["best_epoch"].astype(str))
         theirs = study.OVERFITS_FROM.get(model.network, "") if with_study else ""
-        rows.append(
-            {
-                "model": model.title,
-                "ours": ", ".join(lowest),
-                "epochs": len(model.runs[0].curves),
-                "study": "not seen to overfit" if theirs is None else theirs,
-            }
-        )
-    return pd.DataFrame(rows)
+        rows.append((model.title, lowest, len(model.runs[0].curves), theirs))
+    return pd.DataFrame(rows, columns=["model", "ours", "epochs", "study"])
 
 
 def summary(models: list[Model], classifiers: list[Classifier]) -> dict[str, float]:
     """The few numbers for `dvc metrics`; those on validation images are to choose by."""
     numbers = {}
     for model in models:
-        name = f"{model.network}_{model.recipe}"
-        for key in ("val_accuracy", "test_accuracy", "test_loss"):
-            numbers[f"{name}_{key}"] = model.mean(key)
+        for metric in ("val_accuracy", "test_accuracy", "test_loss"):
+            numbers[f"{model.name}_{metric}"] = model.mean(metric)
         if len(model.runs) > 1:
-            numbers[f"{name}_test_accuracy_sd"] = model.standard_deviation("test_accuracy")
+            numbers[f"{model.name}_test_accuracy_sd"] = model.scores["test_accuracy"].std()
     for each in classifiers:
         if each.name not in [model.name for model in models]:
-            name = each.name.replace("-", "_")
-            numbers[f"{name}_test_accuracy"] = each.test.accuracy
-            numbers[f"{name}_test_loss"] = each.test.loss
+            numbers[f"{each.name}_test_accuracy"] = each.test.accuracy
+            numbers[f"{each.name}_test_loss"] = each.test.loss
     for recipe, members in runs.by_recipe(models).items():
         validation = runs.together(runs.validated(members))
-        numbers[f"all_{recipe}_val_accuracy"] = validation.accuracy
-    return {name: round(number, 5) for name, number in numbers.items()}
+        numbers[f"all-{recipe}_val_accuracy"] = validation.accuracy
+    return {name.replace("-", "_"): round(number, 5) for name, number in numbers.items()}
 
 
 def calibration(model: Model) -> dict[str, float | list[str]]:
@@ -248,7 +194,8 @@ def main() -> None:
     names = models[0].classes
     with_study = study.is_its_data_set(settings.data)
     classifiers = runs.classifiers(models)
-    between = ranking.between_networks(models)
+    between, curves = ranking.between_networks(models), all_curves(models)
+    headline = ranking.headline(models, between)
     notes = [*study.notes(settings), study.footnote(settings)]
 
     with atomic_folder(OUTPUT) as folder:
@@ -257,23 +204,23 @@ def main() -> None:
             content.to_csv(folder / name, index=False, float_format=digits)
 
         write(results_table(models, with_study), "results.csv")
-        write(classifiers_table(classifiers), "classifiers.csv")
+        write(of_each(classifiers, score_table), "classifiers.csv")
         write(between, "between_networks.csv", "%.5g")
         if with_study:
             write(against_study(models), "against_study.csv", "%.5g")
         write(overfitting(models, with_study), "overfitting.csv")
-        write(per_class(classifiers, names), "per_class.csv", "%.4f")
-        write(confusion_counts(classifiers, names), "confusion.csv")
-        write(reliability(classifiers), "reliability.csv")
-        write(all_curves(models), "curves.csv", "%.6f")
-        for name, title, one in trainings(models):
-            figure = figures.training_curves(one.curves, title)
+        write(of_each(classifiers, partial(per_class, names=names)), "per_class.csv", "%.4f")
+        write(of_each(classifiers, partial(confusion_counts, names=names)), "confusion.csv")
+        write(of_each(classifiers, evaluation.reliability), "reliability.csv")
+        write(curves, "curves.csv", "%.6f")
+        for (name, title), training in curves.groupby(["training", "title"]):
+            figure = figures.training_curves(training, title)
             figures.save(figure, folder / "curves" / f"{name}.png")
-        figures.save(picture.draw(models, between, with_study, notes), folder / "results.png")
+        figures.save(picture.draw(models, headline, with_study, notes), folder / "results.png")
     exported = next(m for m in models if (m.network, m.recipe) == ("lenet", settings.export.recipe))
     write_json(CALIBRATION, calibration(exported))
     write_json(METRICS, summary(models, classifiers))
-    print(f"compare: {ranking.headline(models, between) or OUTPUT}")
+    print(f"compare: {headline or OUTPUT}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The comparison: its statistics against figures worked out by hand, and what it rests on."""
 
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,9 +9,9 @@ import pytest
 from stages import compare, params
 from stages.results import ranking, runs, statistics, study
 from stages.results.evaluation import Predictions, Run
-from stages.results.runs import Classifier, Model
+from stages.results.runs import Model
 from tests.helpers import message_of
-from tests.project import ROOT, set_params
+from tests.project import ROOT
 
 # Test accuracies of five folds.
 LENET = [0.9340, 0.9342, 0.9362, 0.9366, 0.9373]
@@ -34,28 +33,23 @@ def trained(
     test = Predictions(np.array(probabilities, np.float16), labels)
     validation = validation or test
     rows = range(len(validation.labels)) if rows is None else rows
-    scores = {f"{data}_{kind}": 0.5 for data in ("train", "val", "test") for kind in compare.KINDS}
-    scores |= {f"best_epoch_test_{kind}": 0.5 for kind in compare.KINDS} | {"best_epoch": 2}
-    scores |= {"test_accuracy": test.accuracy, "val_accuracy": validation.accuracy}
-    curves = pd.DataFrame({"epoch": [1, 2, 3], "val_loss": [0.5, 0.4, 0.6]})
-    return Run(scores, {"classes": ["cat", "dog"]}, curves, validation, np.array(rows), test)
+    others = ("train_loss", "train_accuracy", "val_loss", "test_loss", *compare.TESTED)
+    scores = dict.fromkeys(others, 0.5) | {"val_accuracy": validation.accuracy}
+    scores["test_accuracy"] = test.accuracy
+    return Run(scores, {"classes": ["cat", "dog"]}, None, validation, np.array(rows), test)
 
 
-def right_in(accuracy: float, images: int = 10_000) -> Run:
-    right = round(accuracy * images)
-    return trained(one_hot([0] * right + [1] * (images - right), classes=2))
-
-
-def model(network: str, runs: list[Run], recipe: str = "a", random: bool = False) -> Model:
-    return Model(network, recipe, network, runs, random)
+def scored(network: str, accuracies: list[float], images: int = 10_000, **more: bool) -> Model:
+    """Trainings of these test accuracies."""
+    rights = [round(accuracy * images) for accuracy in accuracies]
+    answers = [one_hot([0] * right + [1] * (images - right), classes=2) for right in rights]
+    return Model(network, "a", [trained(answer) for answer in answers], **more)
 
 
 def test_mcnemar_is_the_exact_binomial_test():
     """Of 15 images that only one of two gets right, 3 are the first's: 2 * P(X <= 3), n = 15."""
+    first, second = np.repeat([1, 0, 0], [12, 3, 25]), np.repeat([0, 1, 0], [12, 3, 25])
     labels = np.zeros(40, int)
-    first, second = np.zeros(40, int), np.zeros(40, int)
-    first[:12] = 1
-    second[12:15] = 1
     test = statistics.mcnemar(first, second, labels)
     assert (test["only_first_right"], test["only_second_right"]) == (3, 12)
     assert test["mcnemar_p_value"] == pytest.approx(2 * (1 + 15 + 105 + 455) / 2**15)
@@ -63,11 +57,9 @@ def test_mcnemar_is_the_exact_binomial_test():
 
 
 def test_wilsons_interval():
-    """9,300 of 10,000: by the formula with z = 1.959964."""
-    z, n, p = 1.959964, 10_000, 0.93
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    assert statistics.wilson(p, n) == pytest.approx((centre - half, centre + half), abs=1e-6)
+    """81 of 263, as in Newcombe 1998 (Statistics in Medicine 17:857-872), table I."""
+    expected = {"low": 0.2553, "high": 0.3662}
+    assert statistics.wilson(81 / 263, 263) == pytest.approx(expected, abs=5e-5)
 
 
 def test_folds_are_compared_by_the_corrected_resampled_t_test():
@@ -85,7 +77,7 @@ def test_folds_are_compared_by_the_corrected_resampled_t_test():
 def test_the_study_is_compared_by_welchs_test():
     """t = difference / sqrt(s1^2/5 + s2^2/5), and fewer than 8 degrees of freedom, by hand."""
     ours = [0.905, 0.911, 0.908, 0.909, 0.912]
-    row = compare.against_study([model("lenet", [right_in(each) for each in ours])]).iloc[0]
+    row = compare.against_study([scored("lenet", ours)]).iloc[0]
     theirs = [0.9164, 0.9197, 0.9222, 0.9168, 0.9146]
     difference = np.mean(ours) - np.mean(theirs)
     first, second = np.var(ours, ddof=1) / 5, np.var(theirs, ddof=1) / 5
@@ -97,31 +89,40 @@ def test_the_study_is_compared_by_welchs_test():
 
 
 def test_a_network_is_better_only_where_every_test_says_so():
-    vgg = model("vgg", [right_in(each) for each in VGG])
-    lenet = model("lenet", [right_in(each) for each in LENET])
-    level = model("resnet", [right_in(each) for each in [0.9343, 0.9338, 0.9363, 0.9369, 0.9371]])
-    table = ranking.between_networks([lenet, level, vgg])
+    level = scored("resnet", [0.9343, 0.9338, 0.9363, 0.9369, 0.9371])
+    models = [scored("lenet", LENET), level, scored("vgg", VGG)]
+    table = ranking.between_networks(models)
     verdicts = table.set_index(["first", "second"])["verdict"]
-    assert verdicts["lenet", "vgg"] == verdicts["resnet", "vgg"] == "vgg"
-    assert verdicts["lenet", "resnet"] == ""
-    text = ranking.finding([lenet, level, vgg], table, "a")
-    assert text.startswith("VGG16 is 0.76 points ahead of ResNet50, no significant difference ")
+    assert verdicts["vgg", "lenet"] == verdicts["vgg", "resnet"] == "vgg"
+    assert verdicts["resnet", "lenet"] == ""
+    assert ranking.finding(models, table, "a") == (
+        "VGG16 is 0.76 points ahead of ResNet50, "
+        "no significant difference between ResNet50 and LeNet-5"
+    )
     # By the folds VGG16 is ahead, but so few images do not show it.
-    few = [
-        model(it.network, [right_in(acc, 100) for acc in (0.9, gain)])
-        for it, gain in ((lenet, 0.9), (vgg, 0.92))
-    ]
+    few = [scored("lenet", [0.9, 0.9], images=100), scored("vgg", [0.9, 0.92], images=100)]
     assert ranking.between_networks(few)["verdict"].iloc[0] == ""
     # Many images do, but by the folds it may be chance.
-    chance = [lenet, replace(vgg, runs=[right_in(acc) for acc in (0.99, 0.93, 0.94, 0.93, 0.94)])]
+    chance = [scored("lenet", LENET), scored("vgg", [0.99, 0.93, 0.94, 0.93, 0.94])]
     row = ranking.between_networks(chance).iloc[0]
     assert row["mcnemar_p_value"] < 0.001
     assert row["p_value"] > 0.05
     assert row["verdict"] == ""
 
 
+def test_the_finding_names_the_nearest_network_that_each_is_ahead_of():
+    """Between neighbours there may be no difference where there is one to the network after."""
+    rows = [("vgg", "resnet", ""), ("vgg", "lenet", "vgg"), ("resnet", "lenet", "")]
+    between = pd.DataFrame(rows, columns=["first", "second", "verdict"])
+    between = between.assign(recipe="a", difference=[0.004, 0.008, 0.004])
+    assert ranking.finding([], between, "a") == (
+        "VGG16 is 0.80 points ahead of LeNet-5, no significant difference between VGG16 and "
+        "ResNet50 or between ResNet50 and LeNet-5"
+    )
+
+
 def test_random_weights_are_not_ranked():
-    models = [model("lenet", [right_in(0.9)]), model("vgg", [right_in(0.1)], random=True)]
+    models = [scored("lenet", [0.9]), scored("vgg", [0.1], random=True)]
     assert ranking.headline(models, ranking.between_networks(models)) == ""
 
 
@@ -130,8 +131,8 @@ def test_the_best_training_is_chosen_on_validation_images():
     wrong = Predictions(one_hot([1, 0]), np.array([0, 1]))
     good_on_test = trained(one_hot([0, 1]), [0, 1], validation=wrong)
     good_on_validation = trained(one_hot([1, 0]), [0, 1], validation=right)
-    best, folds = runs.classifiers([model("vgg", [good_on_test, good_on_validation])])
-    assert (best.name, best.title, best.test.accuracy) == ("vgg-a", "vgg, fold 2", 0)
+    best, folds = runs.classifiers([Model("vgg", "a", [good_on_test, good_on_validation])])
+    assert (best.name, best.title, best.test.accuracy) == ("vgg-a", "VGG16, frozen (a), fold 2", 0)
     assert folds.test.probabilities.tolist() == np.full((2, 10), [0.5] * 2 + [0] * 8).tolist()
 
 
@@ -139,14 +140,15 @@ def test_all_networks_weigh_the_same_however_often_each_was_trained():
     sure = [trained(np.array([[1, 0]]), rows=[row]) for row in range(4)]
     sure.append(trained(np.array([[0.5, 0.5]]), rows=[4]))
     unsure = [trained(np.array([[0, 1]]))]
-    models = [model("lenet", sure), model("vgg", unsure), model("lenet", sure[:1], "alone")]
-    classifiers = {each.name: each for each in runs.classifiers(models)}
+    models = [Model("lenet", "a", sure), Model("vgg", "a", unsure)]
+    alone = Model("lenet", "alone", sure[:1])
+    classifiers = {each.name: each for each in runs.classifiers([*models, alone])}
     assert list(classifiers) == [
         "lenet-a", "lenet-a-folds", "vgg-a", "lenet-alone", "all-a", "all-a-weighted"
     ]  # fmt: skip
     mean = classifiers["all-a"].test.probabilities
     np.testing.assert_allclose(mean, [[0.45, 0.55]])
-    assert classifiers["all-a"].title == "Both networks, 6 trainings (a)"
+    assert classifiers["all-a"].title == "All networks, 6 trainings (a)"
 
 
 def test_an_ensemble_is_weighted_on_images_that_no_member_was_trained_on():
@@ -160,11 +162,11 @@ def test_an_ensemble_is_weighted_on_images_that_no_member_was_trained_on():
 
     # The folds' order is not that of the rows, and they are right where the head was trained.
     half = np.concatenate([truth[:2], off[2:]])
-    folds = model("lenet", [part(half, [3, 0]), part(half, [1, 2])])
-    head = model("vgg", [part(truth, [2, 3])])
+    folds = Model("lenet", "a", [part(half, [3, 0]), part(half, [1, 2])])
+    head = Model("vgg", "a", [part(truth, [2, 3])])
     assert list(runs.ensemble_weights([folds, head])) == [0, 1]
     assert list(runs.ensemble_weights([head, folds])) == [1, 0]
-    wrong_in_the_test = model("vgg", [part(truth, [2, 3], test=off)])
+    wrong_in_the_test = Model("vgg", "a", [part(truth, [2, 3], test=off)])
     assert list(runs.ensemble_weights([folds, wrong_in_the_test])) == [0, 1]
     pair = [head.together, folds.together]
     assert np.array_equal(runs.together(pair, [1, 0]).probabilities, pair[0].probabilities)
@@ -172,11 +174,10 @@ def test_an_ensemble_is_weighted_on_images_that_no_member_was_trained_on():
 
 def test_confusion_and_scores_by_class():
     some = Predictions(one_hot([0, 0, 1, 1], 2), np.array([0, 0, 0, 1]))
-    classifiers, names = [Classifier("some", "Some", some)], ["cat", "dog"]
-    table = compare.confusion_counts(classifiers, names)
-    counts = table.set_index(["actual", "predicted"])["images"].to_dict()
+    counts = compare.confusion_counts(some, ["cat", "dog"])
+    counts = counts.set_index(["actual", "predicted"])["images"].to_dict()
     assert counts == {("cat", "cat"): 2, ("cat", "dog"): 1, ("dog", "cat"): 0, ("dog", "dog"): 1}
-    cat, dog = compare.per_class(classifiers, names).to_dict("records")
+    cat, dog = compare.per_class(some, ["cat", "dog"]).to_dict("records")
     assert (cat["class"], cat["precision"], cat["recall"]) == ("cat", 1, pytest.approx(2 / 3))
     assert (dog["precision"], dog["recall"], dog["f1"]) == (0.5, 1, pytest.approx(2 / 3))
 
@@ -188,8 +189,8 @@ def test_predictions_are_calibrated_on_validation_images_alone():
     validation = Predictions(claimed, np.array([0] * 80 + [1] * 20))
     right = trained(one_hot([0, 0]), validation=validation)
     wrong = trained(one_hot([1, 1]), validation=validation)
-    calibration = compare.calibration(model("lenet", [right]))
-    assert compare.calibration(model("lenet", [wrong])) == calibration
+    calibration = compare.calibration(Model("lenet", "a", [right]))
+    assert compare.calibration(Model("lenet", "a", [wrong])) == calibration
     assert calibration["classes"] == ["cat", "dog"]
     assert calibration["temperature"] > 2
     largest = validation.at(calibration["temperature"]).probabilities.max()
@@ -198,28 +199,21 @@ def test_predictions_are_calibrated_on_validation_images_alone():
 
 
 def test_every_number_of_the_study_stands_beside_ours_and_nowhere_else():
-    models = [model("lenet", [right_in(acc) for acc in LENET]), model("resnet", [right_in(0.9)])]
-    models.append(model("vgg", [right_in(acc) for acc in VGG]))
+    models = [scored("lenet", LENET), scored("resnet", [0.9]), scored("vgg", VGG)]
     table = compare.results_table(models, with_study=True).set_index(["network", "measure"])
     for network, scores in study.RESULTS.items():
         for measure, score in scores.items():
             # VGG16 was trained once in the study, and in folds here.
             ours = study.MEAN if (network, measure) == ("vgg", study.TEST) else measure
-            row = table.loc[(network, ours)]
-            assert (row["study_loss"], row["study_accuracy"]) == score
-    mean = table.loc[("lenet", study.MEAN)]
-    assert mean["difference"] == pytest.approx(np.mean(LENET) - 0.91798)
+            assert tuple(table.loc[(network, ours), ["study_accuracy", "study_loss"]]) == score
+    difference = table.loc[("lenet", study.MEAN), "difference"]
+    assert difference == pytest.approx(np.mean(LENET) - 0.91798)
     without = compare.results_table(models, with_study=False)
     assert without[["study_loss", "study_accuracy", "difference"]].isna().all(axis=None)
 
 
 def test_only_the_evaluations_that_the_params_name_are_read(project):
     """What an undone experiment leaves would get into dvc.lock."""
-    shutil.copytree(ROOT / "metrics/lenet/study", "metrics/lenet/study")
-    shutil.copytree(ROOT / "metrics/lenet/study/1", "metrics/resnet/undone/1")
-    message = message_of(runs.load_all, params.load())
-    assert message.startswith("metrics/ has resnet/undone/1, which params.yaml does not name; ")
-    shutil.rmtree("metrics/resnet")
-    set_params(project, {"cv.folds": [1, 2, 3]})
-    message = message_of(runs.load_all, params.load())
-    assert message.startswith("metrics/ has lenet/study/4, lenet/study/5, which ")
+    shutil.copytree(ROOT / "metrics", "metrics")
+    shutil.copytree("metrics/lenet/study/1", "metrics/resnet/undone/1")
+    assert "metrics/ has resnet/undone/1, which " in message_of(runs.load_all, params.load())

@@ -20,7 +20,6 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import accuracy_score, log_loss
 
 from stages.base.files import load_arrays, read_json, write_json
-from stages.cli import InputError
 
 METRICS = Path("metrics")
 # Keras's own bound, so that a probability of 0 costs the same here as in its loss.
@@ -162,8 +161,6 @@ def load(network: str, recipe: str, fold: int) -> Run:
         InputError: it is not there.
     """
     folder = METRICS / network / recipe / str(fold)
-    if not folder.exists():
-        raise InputError(f"{folder} is missing; `dvc repro` writes it, in the evaluation")
     arrays = load_arrays(folder / "predictions.npz")
     return Run(
         metrics=read_json(folder / "metrics.json"),

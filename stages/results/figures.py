@@ -78,22 +78,18 @@ def training_curves(curves: pd.DataFrame, title: str) -> plt.Figure:
     """The study's figure of a training: accuracy and loss by epoch, side by side.
 
     Args:
-        curves: columns epoch, accuracy, val_accuracy, loss, val_loss; one row an epoch.
+        curves: columns epoch, accuracy, loss, and data, which is training or validation.
         title: what was trained.
     """
+    validation = curves[curves["data"] == "validation"]
+    best = validation.loc[validation["loss"].idxmin(), "epoch"]
     figure, panels = plt.subplots(1, 2, figsize=(10, 4))
-    best = curves.loc[curves["val_loss"].idxmin(), "epoch"]
     for panel, measure in zip(panels, ("accuracy", "loss"), strict=True):
-        panel.plot(curves["epoch"], curves[measure], color=TRAINING_COLOR, label="training")
-        panel.plot(
-            curves["epoch"],
-            curves[f"val_{measure}"],
-            color=VALIDATION_COLOR,
-            ls="--",
-            label="validation",
+        sns.lineplot(
+            curves, x="epoch", y=measure, hue="data", style="data", errorbar=None, ax=panel
         )
         panel.axvline(best, color="grey", lw=1, ls=":", label=f"lowest validation loss ({best})")
-        panel.set(xlabel="epoch", ylabel=measure, title=measure.capitalize())
+        panel.set_title(measure.capitalize())
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.legend()
     figure.suptitle(title)

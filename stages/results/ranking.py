@@ -1,6 +1,6 @@
 """Which network of a recipe is better, and whether that can be said at all."""
 
-from itertools import combinations, pairwise
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,7 @@ COLUMNS = (
 def between_networks(models: list[Model]) -> pd.DataFrame:
     """Each pair of networks of a recipe; then all of them together with each.
 
-    first, second: keys of `NETWORKS`, or `ALL`.
+    first, second: keys of `NETWORKS`, or `ALL`; networks in the order of their mean test accuracy.
     difference: of the mean test accuracies of their trainings, first - second. Where both have the
         folds, with its interval (95 %) and the test of `paired_by_fold`.
     together_difference: of the test accuracies of their trainings together, with McNemar's test.
@@ -41,27 +41,27 @@ def between_networks(models: list[Model]) -> pd.DataFrame:
     """
     rows = []
     for recipe, members in runs.by_recipe(models).items():
+        members = sorted(members, key=lambda model: -model.mean("test_accuracy"))
         answers = {model.network: model.together for model in members}
+        accuracies = {model.network: model.scores["test_accuracy"] for model in members}
         answers[ALL] = runs.together(list(answers.values()))
-        by_network = {model.network: model for model in members}
-        pairs = list(combinations(by_network, 2)) + [(ALL, network) for network in by_network]
-        for first, second in pairs:
-            row = {"recipe": recipe, "first": first, "second": second, "verdict": ""}
+        for first, second in [*combinations(accuracies, 2), *((ALL, each) for each in accuracies)]:
             one, other = answers[first], answers[second]
+            row = {"recipe": recipe, "first": first, "second": second}
             row["together_difference"] = one.accuracy - other.accuracy
             row |= mcnemar(one.predicted, other.predicted, one.labels)
-            signs, p_values = [row["together_difference"]], [row["mcnemar_p_value"]]
             if first != ALL:
-                accuracies = [by_network[each].scores["test_accuracy"] for each in (first, second)]
-                row["difference"] = accuracies[0].mean() - accuracies[1].mean()
-                signs.append(row["difference"])
-                if len(accuracies[0]) == len(accuracies[1]) > 1:
-                    row |= paired_by_fold(*accuracies)
-                    p_values.append(row["p_value"])
-            if max(p_values) < SIGNIFICANT / len(pairs) and abs(np.sign(signs).sum()) == len(signs):
-                row["verdict"] = first if signs[0] > 0 else second
+                pair = accuracies[first], accuracies[second]
+                row["difference"] = pair[0].mean() - pair[1].mean()
+                if len(pair[0]) == len(pair[1]) > 1:
+                    row |= paired_by_fold(*pair)
             rows.append(row)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    agree = table["difference"].isna() | (table["difference"] * table["together_difference"] > 0)
+    pairs = table.groupby("recipe")["recipe"].transform("size")
+    significant = table[["p_value", "mcnemar_p_value"]].max(axis=1) < SIGNIFICANT / pairs
+    better = table["first"].where(table["together_difference"] > 0, table["second"])
+    return table.assign(verdict=better.where(agree & significant, ""))
 
 
 def finding(models: list[Model], between: pd.DataFrame, recipe: str) -> str:
@@ -73,31 +73,24 @@ def finding(models: list[Model], between: pd.DataFrame, recipe: str) -> str:
     Returns:
         "" where there is nothing to rank: one network alone, or random weights.
     """
-    members = [model for model in models if model.recipe == recipe]
-    if len(members) < 2 or any(model.random for model in members):
+    if any(model.random for model in models if model.recipe == recipe):
         return ""
-    verdicts = {
-        frozenset((row.first, row.second)): row.verdict
-        for row in between[between["recipe"] == recipe].itertuples()
-    }
-    ranked = sorted(members, key=lambda model: -model.mean("test_accuracy"))
-    titles = [NETWORKS[model.network].title for model in ranked]
-    ahead: list[tuple[int, int]] = []
-    for i, j in sorted(combinations(range(len(ranked)), 2), key=lambda pair: pair[1] - pair[0]):
-        better = verdicts[frozenset((ranked[i].network, ranked[j].network))] == ranked[i].network
-        # Who is ahead of the next one is ahead of those after it.
-        if better and not any(i <= first and second <= j for first, second in ahead):
-            ahead.append((i, j))
-    if not ahead:
-        return f"No significant difference between {', '.join(titles[:-1])} and {titles[-1]}"
-    clauses = []
-    for i, j in sorted(ahead):
-        points = 100 * (ranked[i].mean("test_accuracy") - ranked[j].mean("test_accuracy"))
-        clauses.append(f"{titles[i]} is {points:.2f} points ahead of {titles[j]}")
-    neighbours = [pair for pair in pairwise(range(len(ranked))) if pair not in ahead]
-    if alike := " or ".join(f"between {titles[i]} and {titles[j]}" for i, j in neighbours):
-        clauses.append(f"no significant difference {alike}")
-    return ", ".join(clauses)
+    tests = between[(between["recipe"] == recipe) & (between["first"] != ALL)]
+    tests = tests.replace({name: network.title for name, network in NETWORKS.items()})
+    ahead, alike = [], []
+    for first, rows in tests.groupby("first", sort=False):
+        beaten = rows[rows["verdict"] == first]
+        if len(beaten):
+            nearest = beaten.iloc[0]
+            points = f"{100 * nearest['difference']:.2f} points"
+            ahead.append(f"{first} is {points} ahead of {nearest['second']}")
+        following = rows.iloc[0]
+        if not following["verdict"]:
+            alike.append(f"between {first} and {following['second']}")
+    if alike:
+        ahead.append(f"no significant difference {' or '.join(alike)}")
+    sentence = ", ".join(ahead)
+    return sentence[:1].upper() + sentence[1:]
 
 
 def headline(models: list[Model], between: pd.DataFrame) -> str:

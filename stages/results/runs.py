@@ -13,8 +13,6 @@ from stages.params import Params
 from stages.results import evaluation
 from stages.results.evaluation import METRICS, Predictions, Run
 
-WORDS = {3: "three", 4: "four", 5: "five", 6: "six"}
-
 
 @dataclass(frozen=True)
 class Model:
@@ -22,20 +20,24 @@ class Model:
 
     network: a key of `NETWORKS`.
     recipe: a key of the params section of that name.
-    title: what to call it; without the recipe where there is only one.
     runs: one a training.
     random: its backbone's weights are random.
     """
 
     network: str
     recipe: str
-    title: str
     runs: list[Run]
     random: bool = False
 
     @property
     def name(self) -> str:
         return f"{self.network}-{self.recipe}"
+
+    @property
+    def title(self) -> str:
+        network = NETWORKS[self.network]
+        how = ", random weights" if self.random else ", frozen" if network.frozen else ""
+        return f"{network.title}{how} ({self.recipe})"
 
     @property
     def classes(self) -> list[str]:
@@ -45,7 +47,7 @@ class Model:
     @property
     def best(self) -> int:
         """The position of the run that does best on its own validation images."""
-        return int(np.argmax([run.validation.accuracy for run in self.runs]))
+        return int(self.scores["val_accuracy"].argmax())
 
     @property
     def together(self) -> Predictions:
@@ -60,10 +62,6 @@ class Model:
     def mean(self, metric: str) -> float:
         return float(self.scores[metric].mean())
 
-    def standard_deviation(self, metric: str) -> float:
-        """Over the trainings; not a number where there is one."""
-        return float(self.scores[metric].std())
-
 
 @dataclass(frozen=True)
 class Classifier:
@@ -72,17 +70,11 @@ class Classifier:
     name: for files; unique.
     title: for people.
     test: probabilities of the test images.
-    random: it rests on a backbone with random weights.
     """
 
     name: str
     title: str
     test: Predictions
-    random: bool = False
-
-
-def random_backbones(settings: Params) -> list[str]:
-    return [name for name, backbone in settings.backbone.items() if backbone.weights == "random"]
 
 
 def load_all(settings: Params) -> list[Model]:
@@ -91,40 +83,23 @@ def load_all(settings: Params) -> list[Model]:
     Raises:
         InputError: an evaluation is not there, or one is that the params do not name.
     """
-    trainings = {
-        (network, recipe): params.trainings(settings, network, recipe)
-        for network in NETWORKS
-        for recipe in getattr(settings, network)
-    }
-    _check_nothing_else(
-        {
-            f"{network}/{recipe}/{fold}"
-            for (network, recipe), folds in trainings.items()
-            for fold in folds
-        }
-    )
-    models = []
-    for (network, recipe), folds in trainings.items():
-        title = NETWORKS[network].title
-        random = NETWORKS[network].backbone in random_backbones(settings)
-        if NETWORKS[network].frozen:
-            title += ", random weights" if random else ", frozen"
-        if len(getattr(settings, network)) > 1:
-            title += f" ({recipe})"
-        runs = [evaluation.load(network, recipe, fold) for fold in folds]
-        models.append(Model(network, recipe, title, runs, random))
-    return models
-
-
-def _check_nothing_else(wanted: set[str]) -> None:
-    """DVC takes all that lies in `metrics/` for an input, so what is left over must go."""
-    present = {path.parent.relative_to(METRICS) for path in METRICS.rglob("metrics.json")}
-    if left_over := sorted({str(path) for path in present} - wanted):
+    models, wanted = [], set()
+    for network, about in NETWORKS.items():
+        random = about.frozen and settings.backbone[about.backbone].weights == "random"
+        for recipe in getattr(settings, network):
+            folds = params.trainings(settings, network, recipe)
+            runs = [evaluation.load(network, recipe, fold) for fold in folds]
+            models.append(Model(network, recipe, runs, random))
+            wanted |= {f"{network}/{recipe}/{fold}" for fold in folds}
+    # DVC takes all that lies in `metrics/` for an input, so what is left over must go.
+    present = {str(path.parent.relative_to(METRICS)) for path in METRICS.rglob("metrics.json")}
+    if left_over := sorted(present - wanted):
         raise InputError(
             f"metrics/ has {', '.join(left_over)}, which params.yaml does not name; remove what an "
             "undone experiment left with `git clean -fd metrics models plots`, and a removed "
             "recipe or fold with `git rm -r`"
         )
+    return models
 
 
 def together(predictions: list[Predictions], weights: np.ndarray | None = None) -> Predictions:
@@ -139,15 +114,17 @@ def validated(models: list[Model]) -> list[Predictions]:
     Each fold has validation images of its own: together they are the whole training set, each image
     with the answer of the one training that did not see it. A model with one split has these alone.
     """
-    tables, labels = [], {}
+    tables = []
     for model in models:
-        parts = [pd.DataFrame(r.validation.probabilities, r.validation_rows) for r in model.runs]
+        parts = [
+            pd.DataFrame(run.validation.probabilities, [run.validation_rows, run.validation.labels])
+            for run in model.runs
+        ]
         tables.append(pd.concat(parts).astype(float))
-        for run in model.runs:
-            labels.update(zip(run.validation_rows, run.validation.labels, strict=True))
-    rows = sorted(set.intersection(*(set(table.index) for table in tables)))
-    true = np.array([labels[row] for row in rows], np.uint8)
-    return [Predictions(table.loc[rows].to_numpy(), true) for table in tables]
+    # By row and label, which are the same for all models.
+    shared = pd.concat(tables, axis=1, join="inner", keys=range(len(models))).sort_index()
+    labels = shared.index.get_level_values(1).to_numpy()
+    return [Predictions(shared[each].to_numpy(), labels) for each in range(len(models))]
 
 
 def ensemble_weights(models: list[Model]) -> np.ndarray:
@@ -183,25 +160,20 @@ def classifiers(models: list[Model]) -> list[Classifier]:
     """
     answers = []
     for model in models:
-        several = len(model.runs) > 1
-        title = f"{model.title}, fold {model.best + 1}" if several else model.title
-        answers.append(Classifier(model.name, title, model.runs[model.best].test, model.random))
-        if several:
-            title = f"{model.title}, {len(model.runs)} folds together"
-            answers.append(Classifier(f"{model.name}-folds", title, model.together, model.random))
-    several_recipes = len({model.recipe for model in models}) > 1
+        folds, title = len(model.runs), model.title
+        best = f"{title}, fold {model.best + 1}" if folds > 1 else title
+        answers.append(Classifier(model.name, best, model.runs[model.best].test))
+        if folds > 1:
+            title += f", {folds} folds together"
+            answers.append(Classifier(f"{model.name}-folds", title, model.together))
     for recipe, members in by_recipe(models).items():
-        random = any(model.random for model in members)
-        count = len(members)
-        title = "Both networks" if count == 2 else f"All {WORDS.get(count, count)} networks"
-        title += f", {sum(len(model.runs) for model in members)} trainings"
-        title += (", random weights" if random else "") + (
-            f" ({recipe})" if several_recipes else ""
-        )
-        tests = [model.together for model in members]
-        weights = ensemble_weights(members)
-        shares = ", ".join(f"{weight:.2f}" for weight in weights)
-        name, weighted = f"all-{recipe}", f"{title}, weighted {shares}"
-        answers.append(Classifier(name, title, together(tests), random))
-        answers.append(Classifier(f"{name}-weighted", weighted, together(tests, weights), random))
+        name, trainings = f"all-{recipe}", sum(len(model.runs) for model in members)
+        title = f"All networks, {trainings} trainings"
+        if any(model.random for model in members):
+            title += ", random weights"
+        title += f" ({recipe})"
+        tests, weights = [model.together for model in members], ensemble_weights(members)
+        answers.append(Classifier(name, title, together(tests)))
+        title += f", weighted {', '.join(f'{weight:.2f}' for weight in weights)}"
+        answers.append(Classifier(f"{name}-weighted", title, together(tests, weights)))
     return answers

@@ -11,10 +11,10 @@ from scipy import stats
 SIGNIFICANT = 0.05
 
 
-def wilson(accuracy: float, images: int) -> tuple[float, float]:
+def wilson(accuracy: float, images: int) -> dict[str, float]:
     """The 95 % interval of an accuracy on so many images (Wilson 1927, JASA 22:209-212)."""
     interval = stats.binomtest(round(accuracy * images), images).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
+    return {"low": interval.low, "high": interval.high}
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> dict[str, float]:
