@@ -17,7 +17,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import pandas as pd
 
 from benchmarks.works import PIPELINE, TORCH, WORKS, Rival, Work
@@ -85,7 +84,7 @@ def comparisons(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 def table(content: dict[str, Any]) -> list[str]:
     """The lines of the table in docs/speed.md; a goal is met if it is met in every round."""
-    lines = ["| work | compared with | times as fast (range) | goal | met |", "| --- " * 5 + "|"]
+    lines = ["| task | compared with | times as fast (range) | goal | met |", "| --- " * 5 + "|"]
     for row in comparisons(content):
         median, lowest, highest = row["pipeline_times_as_fast"], row["lowest"], row["highest"]
         goal = met = "-"
@@ -99,15 +98,14 @@ def table(content: dict[str, Any]) -> list[str]:
 
 def picture(content: dict[str, Any], path: Path) -> None:
     """For each rival the pipeline's speed divided by its own, and the range."""
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
+    from stages.results import figures  # not at the top, for the rivals' processes
 
     rows = pd.DataFrame(comparisons(content))
     names = rows["work"].str.replace("`", "") + "\n" + rows["rival"].str.replace("`", "")
     median = rows["pipeline_times_as_fast"]
-    figure, axes = plt.subplots(figsize=(9, 1 + 0.42 * len(rows)), layout="constrained")
+    figure, axes = figures.plt.subplots(figsize=(9, 1 + 0.42 * len(rows)))
     axes.errorbar(median, names, xerr=[median - rows["lowest"], rows["highest"] - median], fmt="o")
-    axes.axvline(1, color="black", linewidth=0.8, linestyle=":")
+    axes.axvline(1, color="black", linestyle=":")
     axes.invert_yaxis()
     axes.set_xscale("log")
     ticks = [0.5, 1, 2, 5]
@@ -117,8 +115,7 @@ def picture(content: dict[str, Any], path: Path) -> None:
         f"The pipeline's images a second, divided by a rival's: median and range, {content['date']}"
         f"\n{content['machine']['processor']}, {content['machine']['cores']} cores",
     )
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-    plt.close(figure)
+    figures.save(figure, path)
 
 
 def main() -> None:
