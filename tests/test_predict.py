@@ -107,6 +107,11 @@ def test_a_training_answers_by_its_model_and_the_names_it_was_trained_with(capsy
     names = ["zero", "one", "two", "three"]
     write_json("models/1/training.json", {"classes": names, "units": 8})
     assert_tells(capsys, "models", by_keras("models/model.keras"), names)
+    # Beside several exported models each has its own, and a calibration may be of earlier ones.
+    write_json("models/calibration.json", {"classes": NAMES})
+    write_json("models/2.json", {"classes": names})
+    Path("models/1/training.json").unlink()
+    assert_tells(capsys, "models/2.keras", by_keras("models/2.keras"), names)
     save_model(lenet(1, 2), Path("nameless.keras"))
     assert_tells(capsys, "nameless.keras", by_keras("nameless.keras"), ["0", "1"])
 
@@ -121,11 +126,14 @@ def test_what_it_is_not_sure_of_gets_a_warning(models, capsys):
         assert "; warning: no object " in flat
 
 
-def test_what_the_network_sees_is_shown(models):
-    predict.main(FILES[1:], models, Path("new/seen.png"), framed=False)
+@pytest.mark.parametrize("asked", [None, True])
+def test_what_the_network_sees_is_shown_framed_as_in_training_or_as_asked(models, asked):
+    write_json("models/exported/1.json", {"framed": False})
+    predict.main(FILES[1:], models, Path("new/seen.png"), asked)
     with Image.open("new/seen.png") as sheet:
         seen = np.asarray(sheet.resize((56, 28), Image.Resampling.NEAREST))
-    np.testing.assert_array_equal(seen, np.hstack([pictures.read(p, False) for p in FILES[1:]]))
+    wanted = np.hstack([pictures.read(path, bool(asked)) for path in FILES[1:]])
+    np.testing.assert_array_equal(seen, wanted)
 
 
 BAD_PICTURES = {

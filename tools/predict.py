@@ -1,8 +1,9 @@
 """Name the three likeliest classes of pictures, by models that this project trained.
 
-A picture is answered in a line, a folder in a CSV table. Each picture is taken for one object on a
-plain ground, and framed as Fashion-MNIST's were: trimmed, scaled and centred. What cannot be read
-is left out and named on standard error, and the exit status is then 1.
+A picture is answered in a line, a folder in a CSV table. Each picture is prepared as those that the
+models were trained on. For Fashion-MNIST and most folders of pictures it is taken for one object on
+a plain ground and framed: trimmed, scaled and centred. What cannot be read is left out and named on
+standard error, and the exit status is then 1.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import sys
 import textwrap
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -25,7 +27,8 @@ from stages.sources import pictures
 
 MODELS = Path("models/exported")
 # What is known of a model lies beside it; beside the mean of several heads, in that of the first.
-NOTES = ("calibration.json", "training.json", "1/training.json")
+# Of two that say the same, the later is right.
+NOTES = ("calibration.json", "training.json", "1/training.json", "{model}.json")
 TOP, BATCH = 3, 256
 
 
@@ -93,17 +96,35 @@ def save_sheet(images: np.ndarray, path: Path) -> None:
         ImageOps.scale(sheet, 4, Image.Resampling.NEAREST).save(unfinished)
 
 
+def notes_of(model: Path) -> dict[str, Any]:
+    """What is known of the model in the file `model`, by NOTES; {} for one from elsewhere."""
+    notes = {}
+    for name in NOTES:
+        path = model.parent / name.format(model=model.stem)
+        if path.exists():
+            notes |= read_json(path)
+    return notes
+
+
 def main(
-    paths: list[Path], model: Path = MODELS, show: Path | None = None, framed: bool = True
+    paths: list[Path],
+    model: Path = MODELS,
+    show: Path | None = None,
+    framed: bool | None = None,
 ) -> int:
     """Print what the models say of the pictures; return 1 if one of them cannot be read, else 0.
+
+    Args:
+        framed: whether to frame the pictures; None for as the training pictures were. Models that
+            do not say it are taken for trained on the same pictures as those in `MODELS`.
 
     Raises:
         InputError: the model or `show` cannot be used, or there is no picture.
     """
     models = model_files(model)
-    beside = [models[0].parent / name for name in NOTES]
-    notes = next((read_json(path) for path in beside if path.exists()), {})
+    notes = notes_of(models[0])
+    if framed is None:
+        framed = (notes_of(MODELS / "1.keras") | notes).get("framed", True)
     everything, files, images = [], [], []
     for path in paths:
         everything += sorted(path.glob("[!.]*")) if os.path.isdir(path) else [path]
@@ -148,8 +169,10 @@ if __name__ == "__main__":
     of_models = "a .keras file, a training's folder such as models/vgg/study, or a folder of models"
     parser.add_argument("--model", type=Path, default=MODELS, help=f"{of_models}; else {MODELS}")
     parser.add_argument("--show", type=Path, metavar="PNG", help="picture of what the network sees")
-    whole = "pictures are framed already, as those that the model was trained on"
-    parser.add_argument("--no-framing", dest="framed", action="store_false", help=whole)
+    framing = "trim pictures to their object, or not; else as the training pictures were"
+    parser.add_argument(
+        "--framing", dest="framed", action=argparse.BooleanOptionalAction, help=framing
+    )
     sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
     for ending in (signal.SIGPIPE, signal.SIGINT):  # without a traceback: `... | head`, Ctrl-C
         signal.signal(ending, signal.SIG_DFL)
