@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -8,13 +9,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from stages import clean, encode, ingest
 from tests.project import ROOT, set_params
+
+# As a user may have set Keras, which may change nothing; it looks for `keras.json` in that folder.
+os.environ |= {"KERAS_HOME": str(Path(__file__).parent), "KERAS_MAX_EPOCHS": "1"}
 
 
 @pytest.fixture
@@ -53,53 +59,41 @@ def fashion_mnist(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     shutil.rmtree(folder / "data")  # pytest keeps its folders for a while, and this is 300 MB
 
 
-class WebServer:
-    """A web server on this machine.
+@pytest.fixture
+def web_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """A web server on this machine, at `url`.
 
     files: what it serves, by the path after the first slash; any other name is answered with 404.
     requests: the paths that it was asked for, in order.
     broken_off: so many of its next answers end halfway.
     """
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.requests: list[str] = []
-        self.broken_off = 0
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                name = self.path.removeprefix("/")
-                outer.requests.append(name)
-                if name not in outer.files:
-                    self.send_error(404)
-                    return
-                content = outer.files[name]
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                if outer.broken_off:
-                    outer.broken_off -= 1
-                    content = content[: len(content) // 2]
-                self.wfile.write(content)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
-@pytest.fixture
-def web_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    web_server = WebServer()
-    thread = threading.Thread(target=web_server.server.serve_forever, args=(0.01,))
-    thread.start()
-    yield web_server
-    web_server.server.shutdown()
-    thread.join()
-    web_server.server.server_close()
+    web = SimpleNamespace(files={}, requests=[], broken_off=0)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = self.path.removeprefix("/")
+            web.requests.append(name)
+            if name not in web.files:
+                self.send_error(404)
+                return
+            length = len(web.files[name])
+            self.send_response(200)
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
+            self.wfile.write(web.files[name][: length // 2 if web.broken_off else length])
+            web.broken_off = max(0, web.broken_off - 1)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        web.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield web
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture
@@ -124,52 +118,66 @@ def users_files() -> dict[str, tuple[int, int]]:
     return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in paths}
 
 
-NEEDS_THE_DEMO = "finished"
+def needs_the_demo(item: pytest.Item) -> bool:
+    return "finished" in item.fixturenames
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the finished demo comes last: it runs beside the tests before that."""
-    items.sort(key=lambda item: NEEDS_THE_DEMO in getattr(item, "fixturenames", ()))
+    """What needs the finished demo comes last, by files: it runs beside the tests before that."""
+    late = {item.path for item in items if needs_the_demo(item)}
+    items.sort(key=lambda item: (item.path in late, needs_the_demo(item)))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def running_demo(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[subprocess.Popen, Path, dict] | None]:
-    """The demo, started before the first test if any of them needs it."""
-    if not any(NEEDS_THE_DEMO in item.fixturenames for item in request.session.items):
+) -> Iterator[tuple[Path, dict] | None]:
+    """The demo, started before the first test if any of them needs it.
+
+    Of xdist's workers the first one starts it; as long as it runs, it holds a lock on its log.
+    """
+    if not any(map(needs_the_demo, request.session.items)):
         yield None
         return
-    folder = tmp_path_factory.mktemp("demo") / "first"
+    is_worker = hasattr(request.config, "workerinput")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if is_worker else base) / "demo"
     environment = {key: value for key, value in os.environ.items() if key != "FASHION_MIRROR"}
     # A proxy that is not there: whatever asked for the network would fail.
     environment |= {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
-    command = [sys.executable, "-m", "tools.demo", str(folder)]
-    before = users_files()
-    with (folder.parent / "demo.log").open("w") as log:
+    before, process = users_files(), None
+    with suppress(FileExistsError), log_of(folder).open("x") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-m", "tools.demo", str(folder)],
             cwd=ROOT,
             env=environment,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    yield process, folder, before
-    if process.poll() is None:  # with DVC, which it has started, and the stage that DVC has
-        os.killpg(process.pid, signal.SIGTERM)
+    yield folder, before
+    if process and process.poll() is None:
+        if not is_worker:  # another one may still wait for it
+            os.killpg(process.pid, signal.SIGTERM)  # with DVC, and the stage that DVC has started
         process.wait()
 
 
+def log_of(demo: Path) -> Path:
+    return demo.with_name("demo.log")
+
+
 @pytest.fixture(scope="session")
-def finished(running_demo: tuple[subprocess.Popen, Path, dict]) -> Path:
+def finished(running_demo: tuple[Path, dict]) -> Path:
     """A folder in which the demo has run, without network and without a mirror.
 
     Its log is beside it, in `demo.log`. Tests may not change it.
     """
-    process, folder, before = running_demo
-    assert process.wait() == 0, (folder.parent / "demo.log").read_text()
+    folder, before = running_demo
+    with log_of(folder).open() as log:
+        fcntl.flock(log, fcntl.LOCK_SH)
+        assert (folder / ".git/refs/heads/main").exists(), log.read()
     assert users_files() == before, "the demo changed files outside its folder"
     return folder
 

@@ -68,18 +68,20 @@ def heeded(sent: signal.Signals) -> Iterator[None]:
         signal.signal(sent, before)
 
 
-def run_stage(
-    folder: Path, stage: str, *arguments: str, **environment: str
-) -> subprocess.CompletedProcess:
-    """Run `python -m stages.STAGE` in `folder`, which needs to hold no code."""
+def run_python(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    """Run this Python with the project's code in `folder`, which needs to hold none."""
     return subprocess.run(
-        [sys.executable, "-m", f"stages.{stage}", *arguments],
+        [sys.executable, *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def run_stage(folder: Path, stage: str, *arguments: str) -> subprocess.CompletedProcess:
+    return run_python(folder, "-m", f"stages.{stage}", *arguments)
 
 
 def message_of(refusing: Callable, *arguments: object) -> str:

@@ -27,14 +27,13 @@ NOBODYS = {
 class Declared:
     """A stage as DVC resolves it, `resnet@study`, say.
 
-    deps: but for params; code: those in `stages/`; params: dotted names.
+    deps: but for params; params: dotted names.
     """
 
     name: str
     script: Path
     arguments: list[str]
     deps: set[str]
-    code: set[str]
     params: set[str]
     outs: list[Output]
 
@@ -69,7 +68,6 @@ def _declared(stage: Stage) -> Declared:
         script=script if script.is_file() else ROOT / "stages" / module / "__main__.py",
         arguments=arguments,
         deps=deps,
-        code={dep for dep in deps if dep.startswith("stages/")},
         params={name for names in params for name in names},
         outs=stage.outs,
     )

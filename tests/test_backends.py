@@ -1,14 +1,12 @@
 """Any of Keras's backends does the work; the demo that the other tests share has TensorFlow."""
 
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from stages.base.files import read_json
+from tests.helpers import run_python
 from tests.project import ROOT
 
 BACKENDS = [
@@ -24,16 +22,8 @@ BACKENDS = [
 
 def run(backend: str, *words: str) -> str:
     """What a command prints that ends well."""
-    done = subprocess.run(
-        [sys.executable, "-m", *words],
-        cwd=ROOT,
-        env=os.environ | {"KERAS_BACKEND": backend},
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
+    done = run_python(ROOT, "-m", *words, KERAS_BACKEND=backend)
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 

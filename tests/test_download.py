@@ -41,13 +41,14 @@ def test_what_the_mirror_folder_has_otherwise_comes_from_the_home(mirror_folder,
 
 
 def test_a_download_is_kept_and_not_repeated(monkeypatch, web_server):
-    """A mirror may be a URL; it comes before the homes."""
+    """Unless it breaks off. A mirror may be a URL; it comes before the homes."""
+    web_server.broken_off = 1
     web_server.files.update({"mirror/file.bin": CONTENT, "home/file.bin": CONTENT})
     monkeypatch.setenv("FASHION_MIRROR", f"{web_server.url}/mirror")
     for _ in range(2):
         path = download.fetch([FILE], [f"{web_server.url}/home"])
         assert path.read_bytes() == CONTENT
-    assert web_server.requests == ["mirror/file.bin"]
+    assert web_server.requests == ["mirror/file.bin"] * 2
     assert list(contents(DOWNLOADS).values()) == [CONTENT]
 
 
@@ -58,6 +59,7 @@ def test_the_homes_are_tried_in_turn_and_a_changed_file_is_fetched_again(web_ser
     assert download.fetch([FILE, OTHER], homes).read_bytes() == CONTENT
 
 
+@pytest.mark.outside
 def test_a_file_that_is_nowhere_names_every_place_and_the_three_ways_out(
     mirror_folder, web_server, nowhere
 ):

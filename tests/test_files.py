@@ -1,17 +1,13 @@
 """`stages/base/files.py`: of a folder that is written anew, the old one or the new is there."""
 
-import os
 import signal
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from stages.base.files import atomic_folder
-from tests.helpers import contents
-from tests.project import ROOT
+from tests.helpers import contents, run_python
 
 OLD, NEW = {"a": b"old", "b": b"old"}, {"a": b"new"}
 # The process kills itself before or after it moves a folder for the given time.
@@ -73,11 +69,7 @@ def test_what_fails_leaves_the_old_one(tmp_path):
 @pytest.mark.parametrize("number", [1, 2], ids=["the old one", "the new one"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_kill_while_folders_are_moved_loses_neither(tmp_path, moment, number):
-    ended = subprocess.run(
-        [sys.executable, "-c", KILLED, moment, str(number)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
+    ended = run_python(tmp_path, "-c", KILLED, moment, str(number))
     assert ended.returncode == -signal.SIGKILL
     fail()
     is_new = (moment, number) == ("after", 2)

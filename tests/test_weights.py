@@ -136,13 +136,11 @@ class TestMirror:
         monkeypatch.setenv("FASHION_MIRROR", str(mirror))
         return project
 
-    @pytest.mark.parametrize(
-        ("name", "layer"), [("vgg16", "block5_pool"), ("resnet50", "conv4_block6_out")]
-    )
-    def test_tensors_are_the_pinned_ones(self, project, name, layer):
-        weights.main(name)
-        with np.load(f"models/pretrained/{name}.npz") as tensors:
-            assert weights.tensor_sum(dict(tensors)) == BACKBONES[name].tensor_sums[layer]
+    def test_vgg16s_tensors_are_the_pinned_ones(self, project):
+        weights.main("vgg16")
+        with np.load("models/pretrained/vgg16.npz") as tensors:
+            found = weights.tensor_sum(dict(tensors))
+        assert found == BACKBONES["vgg16"].tensor_sums["block5_pool"]
 
     def test_resnet50_with_its_normalisation_folded_is_keras_own(self, project, mirror):
         """The features, against Keras's network and preprocessing with the same file."""
