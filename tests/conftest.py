@@ -20,7 +20,14 @@ from stages import clean, encode, ingest
 from tests.project import ROOT, set_params
 
 # As a user may have set Keras, which may change nothing; it looks for `keras.json` in that folder.
-os.environ |= {"KERAS_HOME": str(Path(__file__).parent), "KERAS_MAX_EPOCHS": "1"}
+KERAS = {"KERAS_HOME": str(Path(__file__).parent), "KERAS_MAX_EPOCHS": "1"}
+os.environ |= KERAS
+
+
+def pytest_collection_finish() -> None:
+    """Keras is imported by now; a process that a test starts gets none of it."""
+    for name in KERAS:
+        os.environ.pop(name, None)
 
 
 @pytest.fixture
