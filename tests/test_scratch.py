@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,10 @@ def test_a_demo_within_a_hook_leaves_the_users_branch_alone(quick, tmp_path):
 
 
 def test_other_params_use_the_projects_own_cache(quick, tmp_path):
+    """And every file of its working tree, whatever its name."""
     shutil.copy(project.ROOT / "demo.yaml", tmp_path / "mine.yaml")
+    with suppress(OSError):  # macOS has no such names
+        (quick / os.fsdecode(b"no text \xff")).touch()
     done = demo(quick, str(tmp_path / "copy"), "--params", str(tmp_path / "mine.yaml"))
     assert done.returncode == 0, done.stderr
     printed = project.dvc(tmp_path / "copy", "cache", "dir", capture_output=True, text=True).stdout

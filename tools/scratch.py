@@ -56,8 +56,9 @@ def project_files() -> list[str]:
     # With the user's settings, which may say that a repository of somebody else's is safe.
     inside = {name: value for name, value in os.environ.items() if name not in LOCATION}
     listing = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    options = {"env": inside, "check": False, "capture_output": True, "errors": "surrogateescape"}
     try:
-        done = git(ROOT, *listing, env=inside, check=False, capture_output=True, text=True)
+        done = git(ROOT, *listing, **options)
     except FileNotFoundError:
         raise InputError("Git is not installed, and the copy is a repository") from None
     if done.returncode or not done.stdout:
