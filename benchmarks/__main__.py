@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import platform
 import re
-import time
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -19,13 +18,12 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.works import PIPELINE, TORCH, WORKS, Rival, Work
+from benchmarks.works import PIPELINE, TORCH, WORKS, Work, turn
 from stages.base.files import write_json
 
 TARGET = Path("benchmarks/results.json")
 PACKAGES = ("tensorflow", "keras", "torch", "numpy")
 ROUNDS = 3
-SECONDS = 2  # a turn lasts at least so long, and at least one pass
 
 
 def machine() -> dict[str, Any]:
@@ -40,17 +38,6 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
     }
-
-
-def turn(rival: Rival, work: Work) -> float:
-    """How many images a second go through."""
-    one_pass = rival(work.images, work.network, work.recipe)
-    one_pass()
-    passes, started = 0, time.perf_counter()
-    while not passes or time.perf_counter() - started < SECONDS:
-        one_pass()
-        passes += 1
-    return passes * work.images / (time.perf_counter() - started)
 
 
 def measure(work: Work) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ of its own. Images, features and weights are random: speed does not depend on th
 """
 
 import tempfile
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ from stages.catalog import HEADS
 Pass = Callable[[], object]
 Rival = Callable[[int, str, str], Pass]
 PIPELINE, TORCH = "this pipeline", "PyTorch by hand"
+SECONDS = 2  # a turn lasts at least so long, and at least one pass
 # The shape of one image, or of its features, by network and recipe.
 SHAPES = {
     ("lenet", "study"): (28, 28, 1),
@@ -39,6 +41,20 @@ class Work(NamedTuple):
     images: int
     goal: float
     rivals: dict[str, Rival]
+
+
+def turn(rival: Rival, work: Work) -> float:
+    """How many images a second go through.
+
+    It stands here because new processes do not load the `__main__` of a package.
+    """
+    one_pass = rival(work.images, work.network, work.recipe)
+    one_pass()
+    passes, started = 0, time.perf_counter()
+    while not passes or time.perf_counter() - started < SECONDS:
+        one_pass()
+        passes += 1
+    return passes * work.images / (time.perf_counter() - started)
 
 
 def random_data(images: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
