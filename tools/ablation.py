@@ -5,7 +5,6 @@ mean and the standard deviation of the test accuracy over the folds, and the dif
 before it, paired by fold, with its 95 % interval (`stages/results/statistics.py`).
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import pandas as pd
 from stages import params
 from stages.base.files import atomic_file, read_json
 from stages.catalog import NETWORKS
+from stages.cli import run
 from stages.params import Params
 from stages.results import statistics
 
@@ -57,8 +57,7 @@ def rows(folder: Path, settings: Params, network: str) -> list[dict[str, object]
     return table
 
 
-def main() -> None:
-    folder = Path(sys.argv[1])
+def main(folder: Path) -> None:
     settings = params.load(folder / "params.yaml")
     table = pd.DataFrame([row for network in NETWORKS for row in rows(folder, settings, network)])
     with atomic_file(OUTPUT) as unfinished:
@@ -67,4 +66,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, folder=Path)
