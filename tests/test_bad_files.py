@@ -17,7 +17,7 @@ from tests.test_pictures import picture, written
 FRAME = as_frame(random_image_set(12))
 TABLE = FRAME.to_csv(index=False)
 PIXELS = np.arange(5 * 784, dtype=np.uint32).astype(np.uint8)
-FLOATS = struct.pack(">4B3I", 0, 0, 13, 3, 5, 28, 28)
+SIGNED = struct.pack(">4B3I", 0, 0, 9, 3, 5, 28, 28)
 HEADER = struct.pack(">4B3I", 0, 0, 8, 3, 5, 28, 28)
 IDX = HEADER + PIXELS.tobytes()
 GZIPPED = gzip.compress(IDX)
@@ -56,7 +56,7 @@ BAD = {
     "IDX: a wrong CRC": (read_idx, GZIPPED[:-8] + bytes(8)),
     "IDX: empty": (read_idx, b""),
     "IDX: labels for images": (read_idx, struct.pack(">4BI", 0, 0, 8, 1, 5) + bytes(5)),
-    "IDX: floats for bytes": (read_idx, FLOATS + bytes(15_680)),
+    "IDX: signed bytes": (read_idx, SIGNED + PIXELS.tobytes()),
     "IDX: test for train": (read_idx, struct.pack(">4B3I", 0, 0, 8, 3, 4, 28, 28) + IDX[16:3152]),
     "IDX: a value missing": (read_idx, IDX[:-1]),
     "IDX: a value too many": (read_idx, gzip.compress(IDX + b"\0")),
