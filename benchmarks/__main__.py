@@ -71,7 +71,7 @@ def comparisons(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 def table(content: dict[str, Any]) -> list[str]:
     """The lines of the table in docs/speed.md; a goal is met if it is met in every round."""
-    lines = ["| task | compared with | times as fast (range) | goal | met |", "| --- " * 5 + "|"]
+    lines = ["| work | compared with | times as fast (range) | goal | met |", "| --- " * 5 + "|"]
     for row in comparisons(content):
         median, lowest, highest = row["pipeline_times_as_fast"], row["lowest"], row["highest"]
         goal = met = "-"
