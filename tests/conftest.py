@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 from stages import clean, encode, ingest
-from tests.project import ROOT, set_params
+from tests.project import NO_NETWORK, ROOT, set_params
 from tools.scratch import LOCATION
 
 for name in LOCATION:  # where a hook of Git's runs the tests
@@ -155,8 +155,7 @@ def running_demo(
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if is_worker else base) / "demo"
     environment = {key: value for key, value in os.environ.items() if key != "FASHION_MIRROR"}
-    # A proxy that is not there: whatever asked for the network would fail.
-    environment |= {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    environment |= NO_NETWORK
     before, process = users_files(), None
     with suppress(FileExistsError), log_of(folder).open("x") as log:
         fcntl.flock(log, fcntl.LOCK_EX)

@@ -10,6 +10,8 @@ from tools.scratch import ROOT, copy_project, dvc, environment, git
 
 __all__ = ["COMMIT", "ROOT", "copy_project", "dvc", "environment", "git"]
 
+# A proxy that is not there: whatever asked for the network would fail.
+NO_NETWORK = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
 COMMIT = ["commit", "--quiet", "--message", "A test's"]  # arguments of `git`
 # All that is left of the sections that hold recipes, by `keep_the_study`.
 STUDY = {

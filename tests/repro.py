@@ -40,6 +40,11 @@ def ran(output: str) -> list[str]:
     return re.findall(r"^Running stage '(.*)'", output, re.MULTILINE)
 
 
+def kind(stage: str) -> str:
+    """`resnet`, say, of `resnet@study`."""
+    return stage.partition("@")[0]
+
+
 def from_run_cache(output: str) -> list[str]:
     """The stages that DVC did not run again; in a `--dry` run it names others too."""
     return re.findall(r"^Stage '(.*)' is cached - skipping run", output, re.MULTILINE)

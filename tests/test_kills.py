@@ -13,7 +13,7 @@ import pytest
 from stages.base.files import read_yaml
 from tests import project
 from tests.helpers import contents, heeded
-from tests.repro import begin, ran, repro
+from tests.repro import begin, kind, ran, repro
 
 pytestmark = pytest.mark.kills
 KILLS = 50
@@ -30,10 +30,6 @@ def in_lock(folder: Path) -> set[str]:
 def seconds_of(folder: Path) -> float:
     """How long it took here. Where it takes longer, lives must be longer, or none gets anywhere."""
     return (folder / "dvc.lock").stat().st_mtime - (folder / "params.yaml").stat().st_mtime
-
-
-def kind(stage: str) -> str:
-    return stage.partition("@")[0]
 
 
 def live(folder: Path, seconds: float | None, aim: str = "") -> tuple[str, bool]:

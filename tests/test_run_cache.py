@@ -1,7 +1,6 @@
 """Nothing is trained twice: what DVC runs after an edit, in a clone, and beside a remote."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,7 @@ TRAININGS = {"tune", "cv_lenet@study-1", "cv_lenet@study-2", "resnet@study", "vg
 
 def in_git(folder: Path) -> str:
     """What differs from the last commit: nothing, where this is empty."""
-    command = ["git", "status", "--porcelain"]
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+    return project.git(folder, "status", "--porcelain", capture_output=True, text=True).stdout
 
 
 @pytest.fixture
@@ -103,6 +101,7 @@ def test_a_clone_in_which_a_pull_failed_runs_nothing_and_loses_nothing(clone):
     assert in_git(clone) == ""
 
 
+@pytest.mark.long
 def test_in_a_clone_a_second_recipe_does_not_train_the_first(clone):
     params = read_yaml(clone / "params.yaml")
     changes = {f"{network}.second": params[network]["study"] for network in ("lenet", "resnet")}

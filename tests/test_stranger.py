@@ -48,11 +48,10 @@ def test_a_strangers_machine(tmp_path, command, said):
     (home / ".gitconfig").write_text("[core]\n\tautocrlf = true\n")
     clone(home / ODD, home)
     (home / ODD / ".venv").symlink_to(Path(sys.prefix).resolve())
-    nowhere = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
     done = subprocess.run(
         ["sh", "-c", command],
         cwd=home / ODD,
-        env={"PATH": str(programs), "HOME": str(home), "LANG": "C", **nowhere},
+        env={"PATH": str(programs), "HOME": str(home), "LANG": "C", **project.NO_NETWORK},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -142,6 +142,7 @@ class TestMirror:
             found = weights.tensor_sum(dict(tensors))
         assert found == BACKBONES["vgg16"].tensor_sums["block5_pool"]
 
+    @pytest.mark.long
     def test_resnet50_with_its_normalisation_folded_is_keras_own(self, project, mirror):
         """The features, against Keras's network and preprocessing with the same file."""
         weights.main("resnet50")

@@ -13,7 +13,7 @@ from dvc.repo import Repo
 from stages.base.files import read_yaml
 from stages.catalog import HEADS, NETWORKS
 from stages.params import Params
-from tests.imports import NOBODYS, Declared, declared, graph, loaded
+from tests.imports import Declared, declared, graph, loaded
 from tests.project import ROOT, copy_project, set_params
 from tests.schema import keys
 
@@ -23,11 +23,6 @@ PARAMS = read_yaml(ROOT / "params.yaml")
 KEYS = {key.name: key for key in keys(PARAMS)}
 STAGES = declared()
 TRAININGS = ("tune", "cv_lenet", *HEADS)
-MODULES = sorted(
-    str(path.relative_to(ROOT))
-    for path in (ROOT / "stages").rglob("*.py")
-    if path.name != "__init__.py"
-)
 
 
 def named(*patterns: str, among: Iterable[str] = STAGES) -> set[str]:
@@ -163,17 +158,6 @@ def test_a_stage_depends_on_its_script_and_on_all_that_this_imports(stage):
     assert [name for name in modules if not stage.depends_on(name)] == []
     code = [dep for dep in stage.deps if dep.startswith("stages/")]
     assert [dep for dep in code if not any(f"{m}/".startswith(f"{dep}/") for m in modules)] == []
-
-
-def test_every_script_and_module_is_somebodys():
-    needed = set.union(*(loaded(stage.script) for stage in STAGES.values()))
-    assert set(MODULES) - needed == set(NOBODYS)
-
-
-def test_no_stage_imports_another():
-    scripts = {str(stage.script.relative_to(ROOT)) for stage in STAGES.values()}
-    for stage in STAGES.values():
-        assert len(loaded(stage.script) & scripts) == 1, stage.name
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "stages").rglob("__init__.py")), ids=str)
