@@ -49,6 +49,18 @@ def test_a_pipeline_that_dvc_cannot_read_is_one_error(tmp_path, kind, said):
     assert done.stderr.count("\n") == 1
 
 
+def test_a_reader_of_the_plan_may_go_away(tmp_path):
+    copy_project(tmp_path / "copy")
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "tools.plan"]
+    with os.fdopen(writing, "w") as nobody:
+        done = subprocess.run(
+            command, cwd=tmp_path / "copy", stdout=nobody, stderr=subprocess.PIPE, check=False
+        )
+    assert done.stderr == b""
+
+
 def test_a_stage_that_never_ran_is_taken_for_the_mean_of_its_like():
     seconds = {"cv_lenet@study-1": 60.0, "cv_lenet@study-2": 120.0, "resnet@study": 5.0}
     assert plan.estimate("cv_lenet@study-2", seconds) == 120.0
