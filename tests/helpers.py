@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stages.base.files import write_json
 from stages.base.images import ImageSet
 from stages.cli import InputError
 from stages.sources import csv_images, fashion_mnist
@@ -31,6 +32,14 @@ def random_image_set(
     """`rows` random images, whose labels are those of the classes in turn."""
     pixels = np.random.default_rng(seed).integers(0, 256, (rows, 28, 28), dtype=np.uint8)
     return ImageSet(pixels, (np.arange(rows) % len(classes)).astype(np.uint8), classes)
+
+
+def write_encoded(folder: Path, x: np.ndarray, y: np.ndarray, classes: list[str]) -> None:
+    """As `encode` does: images x (n, 28, 28, 1), one-hot labels y (n, classes)."""
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", x)
+    np.save(folder / "labels.npy", y)
+    write_json(folder / "classes.json", classes)
 
 
 def as_frame(image_set: ImageSet) -> pd.DataFrame:

@@ -1,12 +1,11 @@
 """No test image helps to train or to choose, and no image validates a model that it trained.
 
-Folds, statistics and temperatures have their tests beside those of what they belong to. Here are
-the graph, the code, the images themselves, and the run in Git.
+Folds, statistics and temperatures have their tests beside those of what they belong to, and the
+trainings' own tests train where there is no test set. Here are the graph, the images, and the run
+in Git.
 """
 
-import ast
 import re
-from pathlib import Path
 
 import networkx
 import numpy as np
@@ -18,8 +17,9 @@ from stages.base import images
 from stages.base.files import load_arrays, read_json
 from stages.catalog import HEADS, NETWORKS
 from stages.sources import sample
-from tests.imports import declared, graph, loaded
+from tests.imports import declared, graph
 from tests.project import ROOT
+from tests.repro import kind
 
 pytestmark = pytest.mark.leaks
 
@@ -29,10 +29,6 @@ TRAININGS = ["tune", "cv_lenet", *HEADS]
 SPLITTING = ["ingest", "clean", "encode", "features"]
 SETTINGS = params.load(ROOT / "params.yaml")
 RECIPES = [(network, recipe) for network in NETWORKS for recipe in getattr(SETTINGS, network)]
-
-
-def kind(stage: str) -> str:
-    return stage.partition("@")[0]
 
 
 @pytest.fixture(scope="module")
@@ -54,22 +50,6 @@ def test_no_training_depends_on_the_test_set_or_waits_for_an_evaluation(before_t
             assert [dep for dep in deps if re.search("/test$|^data/(raw|clean)", dep)] == [], stage
 
 
-def names_the_test_set(path: Path) -> list[str]:
-    """The strings and names in a script or module by which it could ask for the test set."""
-    code = path.read_text(encoding="utf-8")
-    strings = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
-    texts = [text for text in strings if isinstance(text, str)]
-    asking = [text for text in texts if re.search(r"(^|[/_])test([/_.]|$)", text)]
-    return asking + re.findall(r"\bSPLITS\b", code)
-
-
-@pytest.mark.parametrize("name", ["tune", "cv_lenet", "train_head"])
-def test_no_training_asks_for_the_test_set(name):
-    """Not even for what its stage does not declare. `images.py` only has both names."""
-    modules = loaded(ROOT / f"stages/{name}.py") - {"stages/base/images.py"}
-    assert [module for module in modules if names_the_test_set(ROOT / module)] == []
-
-
 def shared(train: np.ndarray, test: np.ndarray) -> int:
     """How many of the images `test` (n, 28, 28) are among the images `train`, whatever label."""
     known = {image.tobytes() for image in train}
@@ -87,6 +67,7 @@ def test_no_test_image_of_the_sample_is_a_training_image_or_its_mirror_image():
     assert_nothing_is_shared(train, test)
 
 
+@pytest.mark.long
 def test_no_published_test_image_is_a_training_image_or_its_mirror_image(fashion_mnist):
     folder = fashion_mnist / "data/clean"
     train, test = (images.load(folder, split).images for split in images.SPLITS)

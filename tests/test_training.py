@@ -1,8 +1,5 @@
 """Building, training and saving LeNet-5; what an interruption and a recipe's options change."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +16,16 @@ from stages.training import fitting
 from stages.training.batches import Batches, fold_rows, last_rows
 from stages.training.keras_setup import keras, seed_everything
 from stages.training.saving import load_model
-from tests.helpers import contents, message_of
+from tests.helpers import contents, message_of, run_python, write_encoded
 from tests.killing import killed
 from tests.project import ROOT, set_params
 
-TUNED = {"units": 16, "learning_rate": 0.01}
+TUNED = {"units": 16, "learning_rate": 0.1}
 PLAIN = {"units": "tuned", "learning_rate": "tuned", "epochs": 3, "batch_size": 16}
-AUGMENTED = {"flip": True, "shift": 2, "erasing": 0.5}
-EVERY_OPTION = AUGMENTED | {
+EVERY_OPTION = {
+    "flip": True,
+    "shift": 2,
+    "erasing": 0.5,
     "batch_normalization": True,
     "dropout": 0.3,
     "weight_decay": 0.01,
@@ -38,7 +37,7 @@ EVERY_OPTION = AUGMENTED | {
     "average_mirrored": True,
     "average_shifted": 2,
 }
-RECIPES = {"plain": PLAIN, "every": PLAIN | EVERY_OPTION}
+FOLDER = Path("models/lenet/every-1")
 CLASSES = list("abcdefghij")
 BUILD = ("batch_normalization", "dropout", "flip", "shift", "erasing")
 
@@ -107,7 +106,7 @@ class TestCompile:
         study = params.load(ROOT / "params.yaml").lenet["study"]
         model = lenet.build(16, 10)
         fitting.compile_classifier(model, cv_lenet.resolved(study, TUNED), 48_000)
-        adam = keras.optimizers.Adam(0.01, name=model.optimizer.name)
+        adam = keras.optimizers.Adam(0.1, name=model.optimizer.name)
         assert model.optimizer.get_config() == adam.get_config()
         assert model.loss.get_config() == keras.losses.CategoricalCrossentropy().get_config()
 
@@ -121,7 +120,7 @@ class TestCompile:
         assert (config["weight_decay"], config["ema_momentum"]) == (0.02, 0.9)
         assert config["use_ema"]
         assert model.loss.label_smoothing == 0.1
-        for step, rate in {0: 0, 2: 0.005, 4: 0.01, 12: 0.005, 20: 0}.items():
+        for step, rate in {0: 0, 2: 0.05, 4: 0.1, 12: 0.05, 20: 0}.items():
             model.optimizer.iterations.assign(step)
             assert float(model.optimizer.learning_rate) == pytest.approx(rate, abs=1e-7)
 
@@ -158,28 +157,24 @@ class TestFit:
     def test_the_best_epoch_may_come_before_the_last(self):
         """Validated on wrong labels, the network gets worse as it learns.
 
-        What is told of the validation images is without augmentation and dropout.
+        What is told of the validation images is without dropout.
         """
         x, y = separable(200, seed=0)
         wrong = np.roll(y, 1, axis=1)
-        options = {"units": 32, "epochs": 4, "batch_size": 32, "dropout": 0.2}
-        model, history = fit(recipe(**options, **AUGMENTED), x, y, wrong)
-        network = without_augmentation(model)
-        network.compile(loss="categorical_crossentropy")
+        options = {"units": 32, "learning_rate": 0.01, "epochs": 4, "dropout": 0.2}
+        model, history = fit(recipe(**options), x, y, wrong)
         best = history["val_loss"].idxmin()
         assert best < 3
         for epoch in (3, best):
-            loss = network.evaluate(x[150:], wrong[150:], verbose=0)
+            loss = np.mean(keras.losses.categorical_crossentropy(wrong[150:], model(x[150:])))
             assert loss == pytest.approx(history["val_loss"][epoch], rel=1e-4)
             model.load_weights("work/best.weights.h5")
-            network.set_weights(without_augmentation(model).get_weights())
 
-    def test_a_diverged_training_is_one_line_and_binds_no_later_one(self):
+    def test_a_diverged_training_is_one_line_and_leaves_nothing_to_go_on_from(self):
         x, y = separable(200, seed=0)
         broken = np.full_like(y, np.nan)
         assert "diverged: its loss is nan" in message_of(fit, recipe(), x, broken, y)
         assert not Path("work").exists()
-        assert len(fit(recipe(epochs=1), x, y, y)[1]) == 1
 
 
 def test_folds_are_disjoint_shuffled_by_the_seed_and_cover_every_image():
@@ -200,38 +195,34 @@ def test_the_last_rows_validate():
 
 
 def make_project(folder: Path) -> None:
-    """64 encoded training and 30 test images, and params for two folds of three epochs.
+    """64 encoded training images, no test set, and params for two folds of three epochs.
 
     The first fold's validation labels are wrong, so that its best epoch is not its last.
     """
-    for split, rows, seed in (("train", 64, 0), ("test", 30, 1)):
-        (folder / "data/encoded" / split).mkdir(parents=True)
-        x, y = separable(rows, seed)
-        if split == "train":
-            wrong = fold_rows(rows, 2, 1, seed=0)[1]
-            y[wrong] = np.roll(y[wrong], 1, axis=1)
-        np.save(folder / f"data/encoded/{split}/images.npy", x)
-        np.save(folder / f"data/encoded/{split}/labels.npy", y)
-        files.write_json(folder / f"data/encoded/{split}/classes.json", CLASSES)
+    x, y = separable(64, seed=0)
+    wrong = fold_rows(64, 2, 1, seed=0)[1]
+    y[wrong] = np.roll(y[wrong], 1, axis=1)
+    write_encoded(folder / "data/encoded/train", x, y, CLASSES)
     files.write_yaml(folder / "metrics/hyperparameters.yaml", TUNED)
     (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
-    set_params(folder, {"cv.folds": [1, 2], "lenet": RECIPES, "export.recipe": "plain"})
+    recipes = {"every": PLAIN | EVERY_OPTION}
+    set_params(folder, {"cv.folds": [1, 2], "lenet": recipes, "export.recipe": "every"})
 
 
-def train(name: str) -> None:
+def train() -> None:
     """One fold, as in a process of its own: Keras numbers layers from the start."""
     keras.utils.clear_session()
-    cv_lenet.main(name, 1)
+    cv_lenet.main("every", 1)
 
 
 @pytest.fixture(scope="module")
-def trained(request, tmp_path_factory) -> Path:
-    """A project in which the first fold of a recipe was trained undisturbed."""
+def trained(tmp_path_factory) -> Path:
+    """A project in which the first fold was trained undisturbed."""
     folder = tmp_path_factory.mktemp("trained")
     make_project(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        train(request.param)
+        train()
     keras.config.set_dtype_policy("float32")
     return folder
 
@@ -242,93 +233,78 @@ def test_a_fold_may_have_a_seed_of_its_own():
     assert cv_lenet.seed_of(recipe(seed=3, seed_by_fold=True), 2, 7) == 4
 
 
-@pytest.mark.parametrize(
-    ("trained", "name"), [(name, name) for name in RECIPES], indirect=["trained"], scope="module"
-)
 class TestOneFold:
+    """With every option; the demo trains the study's recipe."""
+
+    @pytest.mark.kills
+    @pytest.mark.leaks
     @pytest.mark.slow
-    def test_killed_and_started_again_it_ends_in_the_same_bytes(
-        self, trained, name, tmp_path, capsys
-    ):
+    def test_killed_and_started_again_it_ends_in_the_same_bytes(self, trained, tmp_path, capsys):
         """`before` and `after` an epoch's backup is put away, where `before` repeats the epoch.
 
         After the last epoch, all that is left is to write the folder.
         """
         make_project(tmp_path)
-        kills = {
-            "plain": [("before", 2, []), ("after", 2, [1]), (None, None, [3])],
-            "every": [("after", 2, []), (None, None, [2])],
-        }
-        for moment, epoch, done in kills[name]:
+        for moment, epoch, done in [("before", 2, []), ("after", 2, [1]), (None, None, [3])]:
             with killed(moment, epoch):
-                train(name)
+                train()
             lines = capsys.readouterr().out.splitlines()
-            going_on = [f"cv_lenet@{name}-1: going on after epoch {e} of 3" for e in done]
+            going_on = [f"cv_lenet@every-1: going on after epoch {e} of 3" for e in done]
             assert [line for line in lines if "going on" in line] == going_on
-            assert Path(f"models/lenet/{name}-1").exists() == (moment is None)
+            assert FOLDER.exists() == (moment is None)
         assert contents(tmp_path / "models") == contents(trained / "models")
-        if name == "plain":
-            # So the best epoch was found before a kill, and not again after it.
-            training_json = files.read_json(tmp_path / f"models/lenet/{name}-1/training.json")
-            assert training_json["best_epoch"] < 3
+        # So the best epoch was found before a kill, and not again after it.
+        assert files.read_json(FOLDER / "training.json")["best_epoch"] < 3
 
-    def test_its_folder_says_how_it_was_trained(self, trained, name, monkeypatch):
+    def test_its_folder_says_how_it_was_trained(self, trained, monkeypatch):
         monkeypatch.chdir(trained)
-        folder = Path(f"models/lenet/{name}-1")
-        history = pd.read_csv(folder / "history.csv")
+        history = pd.read_csv(FOLDER / "history.csv")
         assert list(history.columns) == ["epoch", *fitting.CURVES]
         assert list(history["epoch"]) == [1, 2, 3]
-        model = load_model(folder / "model.keras")
-        assert files.read_json(folder / "training.json") == {
-            **RECIPES[name],
-            **TUNED,
+        assert files.read_json(FOLDER / "training.json") == {
+            **(PLAIN | EVERY_OPTION | TUNED),
             "classes": CLASSES,
-            "parameters": model.count_params(),
+            "parameters": load_model(FOLDER / "model.keras").count_params(),
             "training_images": 32,
             "validation_images": 32,
             "best_epoch": history["val_loss"].idxmin() + 1,
         }
-        validation = files.load_arrays(folder / "validation.npz")
+        validation = files.load_arrays(FOLDER / "validation.npz")
         y = files.load_array("data/encoded/train/labels.npy")
         rows = fold_rows(64, 2, 1, seed=0)[1]
         assert list(validation["labels"]) == list(y[rows].argmax(axis=1))
         assert list(validation["rows"]) == list(rows)
 
-    def test_the_saved_model_takes_raw_images_and_does_not_augment(
-        self, trained, name, monkeypatch
-    ):
+    def test_the_saved_model_takes_raw_images_and_does_not_augment(self, trained, monkeypatch):
+        """It answers with the mean for an image, shifted by two pixels, and mirrored."""
         monkeypatch.chdir(trained)
-        path = Path(f"models/lenet/{name}-1/model.keras")
-        model = load_model(path)
+        model = load_model(FOLDER / "model.keras")
         network = model.get_layer("lenet")
         assert not AUGMENTATION & {layer.name for layer in network.layers}
-        assert b"Random" not in path.read_bytes()
+        assert b"Random" not in (FOLDER / "model.keras").read_bytes()
         x = files.load_array("data/encoded/train/images.npy")
         x = np.asarray(x[fold_rows(64, 2, 1, seed=0)[1]])
-        raw = x[..., 0] * 255
-        views = [x]
-        if name == "every":
-            wide = np.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)))
-            corners = ((0, 2), (4, 2), (2, 0), (2, 4))
-            views += [wide[:, top : top + 28, left : left + 28] for top, left in corners]
-            views += [view[:, :, ::-1] for view in views]
+        wide = np.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)))
+        corners = ((2, 2), (0, 2), (4, 2), (2, 0), (2, 4))
+        views = [wide[:, top : top + 28, left : left + 28] for top, left in corners]
+        views += [view[:, :, ::-1] for view in views]
         answers = [network.predict(view, verbose=0) for view in views]
         assert all(np.abs(other - answers[0]).max() > 1e-4 for other in answers[1:])
         expected = np.mean(answers, axis=0)
-        np.testing.assert_allclose(model.predict(raw, verbose=0), expected, atol=1e-2)
+        np.testing.assert_allclose(model.predict(x[..., 0] * 255, verbose=0), expected, atol=1e-2)
         encoded = on_encoded_images(model).predict(x, verbose=0)
         np.testing.assert_allclose(encoded, expected, atol=1e-6)
-        saved = files.load_arrays(path.with_name("validation.npz"))["probabilities"]
+        saved = files.load_arrays(FOLDER / "validation.npz")["probabilities"]
         np.testing.assert_allclose(saved, expected, atol=1e-6)
 
-    def test_its_evaluation_agrees(self, trained, name, monkeypatch):
+    def test_its_evaluation_agrees(self, trained, monkeypatch):
         monkeypatch.chdir(trained)
-        folder = Path(f"models/lenet/{name}-1")
-        evaluate_lenet.main(name, 1)
-        run = evaluation.load("lenet", name, 1)
-        x, y = (np.load(f"data/encoded/test/{kind}.npy") for kind in ("images", "labels"))
-        model = load_model(folder / "model.keras")
-        for key, weights in (("test", None), ("best_epoch_test", folder / "best.weights.h5")):
+        x, y = separable(30, seed=1)
+        write_encoded(Path("data/encoded/test"), x, y, CLASSES)
+        evaluate_lenet.main("every", 1)
+        run = evaluation.load("lenet", "every", 1)
+        model = load_model(FOLDER / "model.keras")
+        for key, weights in (("test", None), ("best_epoch_test", FOLDER / "best.weights.h5")):
             if weights:
                 model.get_layer("lenet").load_weights(weights)
             answer = on_encoded_images(model).predict(x, verbose=0).astype(np.float16)
@@ -339,31 +315,20 @@ class TestOneFold:
 
 def test_a_fold_that_is_not_there_is_named(tmp_path):
     make_project(tmp_path)
-    assert "no fold 3" in message_of(cv_lenet.main, "plain", 3)
+    assert "no fold 3" in message_of(cv_lenet.main, "every", 3)
     set_params(tmp_path, {"cv.folds": list(range(1, 66))})
-    assert "65 folds for 64" in message_of(cv_lenet.main, "plain", 3)
+    assert "65 folds for 64" in message_of(cv_lenet.main, "every", 3)
 
 
-SETTINGS = "import stages.training.keras_setup as s; k = s.keras; print(k.config.floatx(), \
-k.config.image_data_format(), k.config.max_epochs(), k.config.epsilon(), k.backend.backend())"
+def test_the_users_settings_of_keras_change_nothing():
+    """Those that `conftest.py` makes."""
+    found = keras.config
+    assert (found.floatx(), found.image_data_format()) == ("float32", "channels_last")
+    assert (found.max_epochs(), found.epsilon(), found.backend()) == (None, 1e-7, "tensorflow")
 
 
-def with_environment(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path), **variables}
-    command = [sys.executable, "-c", SETTINGS]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-
-def test_the_users_settings_of_keras_change_nothing(tmp_path):
-    (tmp_path / ".keras").mkdir()
-    own = {"floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1}
-    files.write_json(tmp_path / ".keras/keras.json", own)
-    done = with_environment(tmp_path, KERAS_MAX_EPOCHS="1", KERAS_HOME=str(tmp_path / ".keras"))
-    assert done.stdout.split() == ["float32", "channels_last", "None", "1e-07", "tensorflow"]
-
-
-def test_a_backend_that_cannot_train_is_one_line(tmp_path):
-    done = with_environment(tmp_path, KERAS_BACKEND="numpy")
+def test_a_backend_that_cannot_train_is_one_line():
+    done = run_python(ROOT, "-c", "import stages.training.keras_setup", KERAS_BACKEND="numpy")
     assert done.returncode == 1
     assert done.stderr.startswith("error: KERAS_BACKEND is 'numpy'")
     assert done.stderr.count("\n") == 1

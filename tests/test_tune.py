@@ -7,18 +7,16 @@ import pandas as pd
 import pytest
 
 from stages import choose, tune
-from stages.base.files import read_json, read_yaml, write_json
-from tests.helpers import contents, traced_memory
+from stages.base.files import read_json, read_yaml
+from tests.helpers import contents, traced_memory, write_encoded
 from tests.project import ROOT, set_params
 
 
 def make_project(folder: Path) -> None:
-    """60 encoded training images of 26 classes, and params for a search of seven epochs."""
-    encoded = folder / "data/encoded/train"
-    encoded.mkdir(parents=True)
-    np.save(encoded / "images.npy", np.random.default_rng(0).random((60, 28, 28, 1), np.float32))
-    np.save(encoded / "labels.npy", np.eye(26, dtype=np.float32)[np.arange(60) % 26])
-    write_json(encoded / "classes.json", list("abcdefghijklmnopqrstuvwxyz"))
+    """60 encoded training images of 26 classes, no test set, and params for seven epochs."""
+    x = np.random.default_rng(0).random((60, 28, 28, 1), np.float32)
+    y = np.eye(26, dtype=np.float32)[np.arange(60) % 26]
+    write_encoded(folder / "data/encoded/train", x, y, list("abcdefghijklmnopqrstuvwxyz"))
     (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     units = {"min": 32, "max": 64, "step": 8}
     set_params(folder, {"tune.max_epochs": 2, "tune.factor": 2, "tune.units": units})
@@ -87,6 +85,7 @@ def test_a_changed_param_starts_a_fresh_search(project, monkeypatch, capsys):
     assert len(pd.read_csv(tune.OUTPUT / "trials.csv")) == 2
 
 
+@pytest.mark.leaks
 def test_a_promoted_trial_goes_on_with_its_optimizer(searched, monkeypatch):
     folder, steps_at_start = searched
     monkeypatch.chdir(folder)
@@ -115,6 +114,7 @@ def test_the_first_error_in_a_trial_ends_the_search(project, monkeypatch):
     assert not tune.OUTPUT.exists()
 
 
+@pytest.mark.long
 def test_a_single_value_is_not_searched(project):
     """The two combinations that are left are both trained to the end, without Hyperband."""
     set_params(project, {"tune.learning_rate": [0.01, 0.001], "tune.units": 48})
