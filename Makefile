@@ -41,8 +41,9 @@ demo: .venv/.ready ## run the whole pipeline on a small sample, in a scratch cop
 	@$(IN_VENV) tools.demo
 	@echo 'In the demo ResNet50 and VGG16 have random weights: their numbers only show that everything runs.'
 
+# In two processes; each takes whole files, in the order that tests/conftest.py gives.
 test: lint ## lint, and all but the long tests
-	@$(IN_VENV) pytest -m "not long"
+	@$(IN_VENV) pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: lint .venv/.cluster .venv/.bench ## lint, and every test
 	@$(IN_VENV) pytest
