@@ -1,7 +1,7 @@
 """Look at the training images: the study's figures, and class balance and histograms as data.
 
 Reads `data/clean/`. Writes `plots/eda/`: seven figures (.png), and for `dvc plots`
-`class_balance.csv` (class,count) and `pixel_histograms.csv` (value,count,class; long form, where
+`class_balance.csv` (class,count) and `pixel_histograms.csv` (class,value,count; long form, where
 `value` is the darkest of the grey values in a bin and the class "all" is all the images).
 
 Rows, columns and pixels count from 1, as in the study's table; pixel28 ends the first row.
@@ -31,7 +31,6 @@ INNER = ((15, 15), (9, 15), (15, 9), (21, 15))
 # A row of pixels from edge to edge through the middle, few enough to be read one by one.
 ROW = 15
 COLUMNS = np.arange(1, SIDE + 1, 3)
-ROWS_AT_A_TIME = 4_000  # more would hold the training set in float64
 
 
 def number(row: int, column: int) -> int:
@@ -141,11 +140,11 @@ def box_plots(row: np.ndarray) -> plt.Figure:
 def samples(pixels: np.ndarray, labels: np.ndarray, names: list[str]) -> plt.Figure:
     """The first `SAMPLES` images of every class, a row each. `pixels`: uint8 (n, 784)."""
     cell = SIDE + 2
-    sheet = np.full((len(names) * cell, SAMPLES * cell), 255, np.uint8)
-    for label in range(len(names)):
-        for place, index in enumerate(np.flatnonzero(labels == label)[:SAMPLES]):
-            top, left = label * cell + 1, place * cell + 1
-            sheet[top : top + SIDE, left : left + SIDE] = pixels[index].reshape(SIDE, SIDE)
+    place = pd.Series(labels).groupby(labels).cumcount().to_numpy()
+    first = place < SAMPLES
+    sheet = np.full((len(names), SAMPLES, cell, cell), 255, np.uint8)
+    sheet[labels[first], place[first], 1:-1, 1:-1] = pixels[first].reshape(-1, SIDE, SIDE)
+    sheet = sheet.swapaxes(1, 2).reshape(len(names) * cell, -1)
     side = 0.72 if len(names) <= MANY else 0.36  # of an image, in inches
     figure, axes = plt.subplots(figsize=(1.86 + SAMPLES * side, 0.7 + len(names) * side))
     axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
@@ -158,16 +157,8 @@ def samples(pixels: np.ndarray, labels: np.ndarray, names: list[str]) -> plt.Fig
 
 def correlate(pixels: np.ndarray) -> np.ndarray:
     """Pearson's correlation of `pixels`, uint8 (n, 784), as float (784, 784); NaN for constants."""
-    sums, products = np.zeros(pixels.shape[1]), np.zeros((pixels.shape[1],) * 2)
-    # Whole numbers below 2**53 (up to 370,000 images): exact, in whatever order they are added.
-    for start in range(0, len(pixels), ROWS_AT_A_TIME):
-        values = pixels[start : start + ROWS_AT_A_TIME].astype(np.float64)
-        sums += values.sum(axis=0)
-        products += values.T @ values
-    covariance = len(pixels) * products - np.outer(sums, sums)
-    deviation = np.sqrt(covariance.diagonal())
-    deviation[deviation == 0] = np.nan
-    return covariance / np.outer(deviation, deviation)
+    with np.errstate(invalid="ignore"):
+        return np.corrcoef(pixels, rowvar=False)
 
 
 def correlation_heat_map(correlation: np.ndarray) -> plt.Figure:
@@ -256,12 +247,8 @@ def histogram_table(counts: np.ndarray, classes: tuple[str, ...], bins: int = 32
     """Pixels by grey value, of all images and of each class. `counts`: int (784, classes, 256)."""
     per_class = binned(counts.sum(axis=0), bins)
     histograms = np.vstack([per_class.sum(axis=0), per_class])
-    columns = {
-        "value": np.tile(np.arange(0, VALUES, VALUES // bins), len(histograms)),
-        "count": histograms.ravel(),
-        "class": np.repeat(["all", *classes], bins),
-    }
-    return pd.DataFrame(columns)
+    table = pd.DataFrame(histograms, ["all", *classes], range(0, VALUES, VALUES // bins))
+    return table.rename_axis(index="class", columns="value").stack().rename("count").reset_index()
 
 
 def main() -> None:

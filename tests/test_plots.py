@@ -1,6 +1,5 @@
 """The page of `dvc plots show` and `dvc plots diff`: it opens offline and shows every plot."""
 
-import json
 import re
 import subprocess
 from pathlib import Path
@@ -9,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 from dvc_render.base import Renderer
+from playwright.sync_api import sync_playwright
 
 from tests import project
 from tests.helpers import CHROMIUM
@@ -34,27 +34,6 @@ def test_a_template_fits_its_table(name):
     assert {options["x"], y} | fields <= columns
 
 
-# Notes what the page has become in a browser.
-PROBE = """
-</main>
-<script>
-addEventListener("load", () => setTimeout(() => {
-  const plots = [...document.querySelector("main").children];
-  const probe = document.createElement("pre");
-  probe.id = "probe";
-  probe.textContent = JSON.stringify({
-    drawn: plots.filter((div) => div.querySelector("svg .role-mark path")).map((div) => div.id),
-    confusion: document.querySelector("#Confusion").textContent,
-    widths: [...document.images].map((image) => image.naturalWidth),
-    requests: performance.getEntriesByType("resource").map((entry) => entry.name.slice(0, 60)),
-    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-  });
-  document.body.append(probe);
-}, 3000));
-</script>
-"""
-
-
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project with its results, and one commit."""
@@ -67,27 +46,27 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium to open the page with")
 @pytest.mark.parametrize(("command", "revisions"), [(["show"], 1), (["diff", "HEAD"], 2)])
-def test_a_browser_shows_every_plot_offline(repository, tmp_path, command, revisions):
+def test_a_browser_shows_every_plot_offline(repository, command, revisions):
     project.dvc(repository, "plots", *command, "--out", "page", stdout=subprocess.DEVNULL)
-    path = repository / "page/probe.html"
-    text = path.with_name("index.html").read_text(encoding="utf-8")
-    path.write_text(text.replace("</main>", PROBE), encoding="utf-8")
-    options = [
-        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-        *("--no-first-run", "--disable-component-update", "--disable-sync"),
-        *("--enable-logging=stderr", f"--user-data-dir={tmp_path}", "--window-size=500,800"),
-        *("--virtual-time-budget=10000", "--dump-dom"),
-    ]
-    browser = subprocess.run(
-        [CHROMIUM, *options, path.as_uri()], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert "CONSOLE" not in browser.stderr
-    page = json.loads(re.search(r'<pre id="probe">(.*)</pre>', browser.stdout)[1])
-    assert page["drawn"] == [Renderer.remove_special_chars(name) for name in GRAPHS]
+    complaints, requests = [], []
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = chromium.new_context(viewport={"width": 500, "height": 800}, offline=True)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto((repository / "page/index.html").as_uri())
+        for name in GRAPHS:
+            plot = f'[id="{Renderer.remove_special_chars(name)}"]'
+            page.wait_for_selector(f"{plot} svg .role-mark path", state="attached")
+        confusion = page.text_content("#Confusion")
+        widths = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 500
+        chromium.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
     models = len(pd.read_csv(ROOT / "plots/compare/classifiers.csv"))
     # Each class on both axes of each matrix.
-    assert page["confusion"].count("Ankle boot") == 2 * models * revisions
-    assert len(page["widths"]) == len(PICTURES) * revisions
-    assert min(page["widths"]) > 100
-    assert [name for name in page["requests"] if not name.startswith(("file:", "data:"))] == []
-    assert page["overflow"] <= 0
+    assert confusion.count("Ankle boot") == 2 * models * revisions
+    assert len(widths) == len(PICTURES) * revisions
+    assert min(widths) > 100
