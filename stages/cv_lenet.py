@@ -33,8 +33,8 @@ def resolved(recipe: LenetRecipe, tuned: dict[str, float]) -> LenetRecipe:
 def seed_of(recipe: LenetRecipe, fold: int, default: int) -> int:
     """The seed of one fold's initial weights, shuffling, dropout and augmentation.
 
-    With `seed_by_fold` each fold has its own, which makes the mean of the folds better
-    (Lakshminarayanan et al. 2017, Simple and Scalable Predictive Uncertainty Estimation).
+    With `seed_by_fold` each fold has its own, as in deep ensembles (Lakshminarayanan et al. 2017,
+    Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles).
     """
     seed = default if recipe.seed is None else recipe.seed
     return seed + fold - 1 if recipe.seed_by_fold else seed

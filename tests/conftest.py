@@ -24,7 +24,11 @@ for name in LOCATION:  # where a hook of Git's runs the tests
     os.environ.pop(name, None)
 
 # As a user may have set Keras, which may change nothing; it looks for `keras.json` in that folder.
-KERAS = {"KERAS_HOME": str(Path(__file__).parent), "KERAS_MAX_EPOCHS": "1"}
+KERAS = {
+    "KERAS_HOME": str(Path(__file__).parent),
+    "KERAS_MAX_EPOCHS": "1",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+}
 os.environ |= KERAS
 
 

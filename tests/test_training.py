@@ -1,5 +1,6 @@
 """Building, training and saving LeNet-5; what an interruption and a recipe's options change."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from tests.helpers import contents, message_of, run_python, write_encoded
 from tests.killing import killed
 from tests.project import ROOT, set_params
 
+ENVIRONMENT = dict(os.environ)  # as the import of Keras has left it
 TUNED = {"units": 16, "learning_rate": 0.1}
 PLAIN = {"units": "tuned", "learning_rate": "tuned", "epochs": 3, "batch_size": 16}
 EVERY_OPTION = {
@@ -325,6 +327,7 @@ def test_the_users_settings_of_keras_change_nothing():
     found = keras.config
     assert (found.floatx(), found.image_data_format()) == ("float32", "channels_last")
     assert (found.max_epochs(), found.epsilon(), found.backend()) == (None, 1e-7, "tensorflow")
+    assert "ONEDNN_MAX_CPU_ISA" not in ENVIRONMENT
 
 
 def test_a_backend_that_cannot_train_is_one_line():

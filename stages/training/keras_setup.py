@@ -14,18 +14,20 @@ import sys
 from pathlib import Path
 
 BACKENDS = ("tensorflow", "jax", "torch")
-# Each of these changes results without a trace in the params.
-IGNORED = (
-    "KERAS_MAX_EPOCHS",
-    "KERAS_MAX_STEPS_PER_EPOCH",
-    "KERAS_NNX_ENABLED",
-    "TF_XLA_FLAGS",
-    "ONEDNN_DEFAULT_FPMATH_MODE",
-    "TF_SET_ONEDNN_FPMATH_MODE",
-    "KERASTUNER_TUNER_ID",
-    "KERASTUNER_ORACLE_IP",
-    "JAX_ENABLE_X64",
-    "JAX_DEFAULT_MATMUL_PRECISION",
+# Of the variables that begin like these, only those that say what the machine is like may stay:
+# among the others are many that change results without a trace in the params.
+LIBRARIES = ("KERAS_", "KERASTUNER_", "TF_", "XLA_", "JAX_", "ONEDNN_", "DNNL_")
+MACHINES = (
+    "KERAS_BACKEND",
+    "TF_CPP_MIN_LOG_LEVEL",
+    "TF_FORCE_GPU_ALLOW_GROWTH",
+    "TF_GPU_ALLOCATOR",
+    "TF_NUM_INTEROP_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "JAX_PLATFORMS",
+    "XLA_PYTHON_CLIENT_ALLOCATOR",
+    "XLA_PYTHON_CLIENT_MEM_FRACTION",
+    "XLA_PYTHON_CLIENT_PREALLOCATE",
 )
 
 backend = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
@@ -34,8 +36,9 @@ if backend not in BACKENDS or importlib.util.find_spec(backend) is None:
         f"error: KERAS_BACKEND is {backend!r}; it must be one of {', '.join(BACKENDS)}, and "
         "installed. Unset it for TensorFlow"
     )
-for name in IGNORED:
-    os.environ.pop(name, None)
+for name in list(os.environ):
+    if name.startswith(LIBRARIES) and name not in MACHINES:
+        del os.environ[name]
 # Keras reads `keras.json` there, and writes one with its defaults.
 os.environ["KERAS_HOME"] = str(Path(".work/keras").absolute())
 # On a CPU without AVX-512 TensorFlow leaves oneDNN off; it reads this when it is imported.
