@@ -83,6 +83,7 @@ def test_numbers_are_those_that_dvc_reads(path):
     [
         ("seed", -1),
         ("data.csv.test", "test\0.csv"),
+        ("data.classes", ["left", "ri\nght"]),
         ("data.idx", {**IDX, "train_images": {"path": "a", "sum": "0"}}),
         ("data.idx", {**IDX, "train_images": {"url": "https://a/..", "sum": SUM}}),
         ("lenet.study.standardise", True),
