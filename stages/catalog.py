@@ -23,7 +23,6 @@ class Backbone(NamedTuple):
     licence: of the published weights, as Hugging Face names it.
     home: the base URL of its files.
     files: any of them will do; they hold the same tensors in another container.
-    last_layer: the study's whole network ends there.
     tensor_sums: by the layer that it is cut off after, the sum over its tensors.
     """
 
@@ -33,7 +32,6 @@ class Backbone(NamedTuple):
     licence: str
     home: str
     files: tuple[OutsideFile, ...]
-    last_layer: str
     tensor_sums: dict[str, str]
 
 
@@ -69,7 +67,6 @@ BACKBONES = {
                 "sha256:05324203d5a886b69613ff183d331b16a9deba445d104cf8f3c6a49df43ed12e",
             ),
         ),
-        last_layer="conv5_block3_out",
         tensor_sums={
             "conv4_block6_out": "f4cc91763b97a6da2061f93989dd39e4525ebceae9fec1d359a1ab29c83cbb84"
         },
@@ -90,7 +87,6 @@ BACKBONES = {
                 "sha256:56fc6fafddce31d459eb76f99700fbf28c3223c891adb88224f22f75962cad61",
             ),
         ),
-        last_layer="block5_pool",
         tensor_sums={
             "block5_pool": "a72a2735161573acfc8ca824f2470bea0dfb503a366e5f5d9d0a0cd19346bf47"
         },
