@@ -12,7 +12,7 @@ Reads what the evaluations wrote under `metrics/`. Writes the few numbers to cho
 - `per_class.csv`: precision, recall and F1;
 - `confusion.csv`: how often each class was taken for each;
 - `reliability.csv`: how often each classifier is right, by how sure it is;
-- `curves.csv`, `curves/`: all curves in one table, and the study's figure of each training;
+- `curves.csv`: loss and accuracy by epoch of every training;
 - `results.png`: the picture of the result.
 
 It needs neither data nor models, so a clone without DVC's cache can run it.
@@ -194,7 +194,7 @@ def main() -> None:
     names = models[0].classes
     with_study = study.is_its_data_set(settings.data)
     classifiers = runs.classifiers(models)
-    between, curves = ranking.between_networks(models), all_curves(models)
+    between = ranking.between_networks(models)
     headline = ranking.headline(models, between)
     notes = [*study.notes(settings), study.footnote(settings)]
 
@@ -212,10 +212,7 @@ def main() -> None:
         write(of_each(classifiers, partial(per_class, names=names)), "per_class.csv", "%.4f")
         write(of_each(classifiers, partial(confusion_counts, names=names)), "confusion.csv")
         write(of_each(classifiers, evaluation.reliability), "reliability.csv")
-        write(curves, "curves.csv", "%.6f")
-        for (name, title), training in curves.groupby(["training", "title"]):
-            figure = figures.training_curves(training, title)
-            figures.save(figure, folder / "curves" / f"{name}.png")
+        write(all_curves(models), "curves.csv", "%.6f")
         figures.save(picture.draw(models, headline, with_study, notes), folder / "results.png")
     exported = next(m for m in models if (m.network, m.recipe) == ("lenet", settings.export.recipe))
     write_json(CALIBRATION, calibration(exported))

@@ -13,7 +13,6 @@ os.environ["MPLBACKEND"] = "agg"
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-import pandas as pd
 import seaborn as sns
 from matplotlib import font_manager
 
@@ -72,25 +71,3 @@ def save(figure: plt.Figure, path: Path | str) -> None:
     with atomic_file(path) as unfinished:
         figure.savefig(unfinished, metadata={"Software": None})
     plt.close(figure)
-
-
-def training_curves(curves: pd.DataFrame, title: str) -> plt.Figure:
-    """The study's figure of a training: accuracy and loss by epoch, side by side.
-
-    Args:
-        curves: columns epoch, accuracy, loss, and data, which is training or validation.
-        title: what was trained.
-    """
-    validation = curves[curves["data"] == "validation"]
-    best = validation.loc[validation["loss"].idxmin(), "epoch"]
-    figure, panels = plt.subplots(1, 2, figsize=(10, 4))
-    for panel, measure in zip(panels, ("accuracy", "loss"), strict=True):
-        sns.lineplot(
-            curves, x="epoch", y=measure, hue="data", style="data", errorbar=None, ax=panel
-        )
-        panel.axvline(best, color="grey", lw=1, ls=":", label=f"lowest validation loss ({best})")
-        panel.set_title(measure.capitalize())
-        panel.xaxis.get_major_locator().set_params(integer=True)
-        panel.legend()
-    figure.suptitle(title)
-    return figure
