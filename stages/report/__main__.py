@@ -6,7 +6,6 @@ has a date, an absolute path or anything else that two runs with the same inputs
 """
 
 import io
-import re
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -23,18 +22,16 @@ from stages.catalog import NETWORKS
 from stages.cli import run
 from stages.params import Params
 from stages.report import cards, charts, errors, frames, tables
-from stages.report.tables import titled
 from stages.results import ranking, runs, study
 from stages.results.runs import Model
 
 PAGE = Path("plots/report.html")
 CARDS = Path("models/cards")
-COMPARISON = Path("plots/compare")
 COMPARED = (
     "results", "classifiers", "between_networks", "overfitting", "per_class", "confusion",
     "reliability",
 )  # fmt: skip
-SHEET, WRONG = Path("plots/misclassified/images.png"), Path("plots/misclassified/images.csv")
+SHEET = Path("plots/misclassified/images.png")
 # Of the repository's own runs on all images; a project of one's own may have neither.
 FULL_RUN = Path("metrics/full_run.yaml")
 ABLATION = Path("metrics/ablation.csv")
@@ -43,20 +40,20 @@ PACKAGES = "keras", "tensorflow", "keras-tuner", "scikit-learn", "numpy", "dvc"
 PICTURE_COLOURS = 128
 
 
-def read_table(path: Path, numbers: bool = True) -> pd.DataFrame:
+def read_table(path: str | Path) -> pd.DataFrame:
     """Read a CSV file of the pipeline's. Only an empty cell is missing: a class may be called NA.
 
     Raises:
         InputError: it is not there.
     """
-    names = dict.fromkeys(("class", "actual", "predicted"), str) if numbers else str
+    names = dict.fromkeys(("class", "actual", "predicted"), str)
     with readable(path):
         frame = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=names)
-    shown = {key: frame[key].map(titled) for key in ("model", "title") if key in frame}
+    shown = {key: frame[key].map(tables.titled) for key in ("model", "title") if key in frame}
     return frame.assign(**shown)
 
 
-def picture(path: Path) -> str:
+def picture(path: str | Path) -> str:
     """A picture with a palette, as a data URI."""
     content = io.BytesIO()
     with readable(path), Image.open(path) as image:
@@ -65,28 +62,11 @@ def picture(path: Path) -> str:
     return f"data:image/png;base64,{b64encode(content.getvalue()).decode()}"
 
 
-def packages() -> dict[str, str]:
-    """Versions of the packages that matter most, by name, as `requirements.lock` pins them."""
-    lock = Path("requirements.lock").read_text(encoding="utf-8")
-    pinned = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", lock, re.MULTILINE))
-    return {name: pinned[name] for name in PACKAGES}
-
-
-def curves(models: list[Model]) -> dict[str, list[charts.Markup]]:
-    """Accuracy and loss by epoch of each model, on the same scales, by the model's title."""
-    every = pd.concat([run.curves for model in models for run in model.runs])
-    limits = {
-        "accuracy": (every[["accuracy", "val_accuracy"]].min(axis=None), 1),
-        "loss": (0, every[["loss", "val_loss"]].max(axis=None)),
-    }
-    drawn = {}
-    for model in models:
-        title, histories = titled(model.title), [run.curves for run in model.runs]
-        drawn[title] = [
-            charts.learning_curves(histories, measure, ends, f"{measure} by epoch: {title}")
-            for measure, ends in limits.items()
-        ]
-    return drawn
+def packages() -> list[str]:
+    """The packages that matter most, each with its version, as `requirements.lock` pins them."""
+    lines = Path("requirements.lock").read_text(encoding="utf-8").splitlines()
+    pins = [line.split()[0] for line in lines if "==" in line]
+    return [pin for pin in pins if pin.partition("==")[0] in PACKAGES]
 
 
 def facts(
@@ -101,8 +81,9 @@ def facts(
     whole = settings.data.source == "fashion_mnist" and not any(model.random for model in models)
     groups = runs.by_recipe(models)
     between = compared["between_networks"].fillna({"verdict": ""})
-    classifiers = compared["classifiers"]
-    with readable(SHEET), Image.open(SHEET) as sheet:
+    better = between["verdict"].map({**frames.TITLES, "": "no significant difference"})
+    wrong = pd.read_csv(SHEET.with_suffix(".csv"), dtype=str, keep_default_na=False)
+    with Image.open(SHEET) as sheet:
         sheet_columns = sheet.width // SIDE
     return {
         **compared,
@@ -110,24 +91,23 @@ def facts(
         "models": models,
         "groups": groups,
         "networks": list(dict.fromkeys(NETWORKS[model.network].title for model in models)),
-        "names": models[0].classes,
-        "titles": dict(zip(classifiers["classifier"], classifiers["title"], strict=True)),
+        "classes": models[0].classes,
         "with_study": with_study,
         # The study's own settings, all images and ImageNet's weights: the subject of the prose.
         "repeats_study": whole and len(groups.get("study", [])) >= len(study.RESULTS),
         "notes": study.notes(settings),
         "footnote": study.footnote(settings),
         "findings": {recipe: ranking.finding(models, between, recipe) for recipe in groups},
-        "between": between,
-        "loss_tests": frames.loss_tests(models),
-        "welch": read_table(COMPARISON / "against_study.csv") if with_study else None,
+        "between": frames.with_pairs(between.assign(verdict=better)),
+        "between_losses": frames.with_pairs(frames.loss_tests(models)),
+        "against_study": read_table("plots/compare/against_study.csv") if with_study else None,
         "ablation": read_table(ABLATION) if whole and ABLATION.exists() else None,
-        "tiles": errors.tiles(read_table(WRONG, numbers=False), models[0].classes),
+        "matrices": errors.confusion_matrices(compared["confusion"]),
+        "sheet": errors.sheet_by_class(wrong, models[0].classes),
         "sheet_columns": sheet_columns,
-        "curves": curves(models),
         "hyperparameters": read_yaml("metrics/hyperparameters.yaml"),
         "tune": read_json("metrics/tune.json"),
-        "trials": read_table(Path("plots/tune/trials.csv")),
+        "trials": read_table("plots/tune/trials.csv"),
         "params": yaml.safe_dump(settings.model_dump(exclude_none=True), sort_keys=False),
         "clean": read_json("metrics/clean.json"),
         "full_run": read_yaml(FULL_RUN) if FULL_RUN.exists() else None,
@@ -145,17 +125,19 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    written = {name: value for name, value in vars(tables).items() if callable(value)}
-    templates.filters |= written
+    for write in (tables.percent, tables.loss, tables.number, tables.listed, tables.titled):
+        templates.filters[write.__name__] = write
+    templates.filters["called"] = frames.called
     modules = {"charts": charts, "errors": errors, "frames": frames, "study": study}
-    templates.globals |= {**written, **modules, "picture": picture, "frame": pd.DataFrame}
+    used = {"texts": tables.texts, "percent": tables.percent, "loss": tables.loss}
+    templates.globals |= {**modules, **used, "picture": picture}
     return templates
 
 
 def main() -> None:
     settings = params.load()
     models = runs.load_all(settings)
-    compared = {name: read_table(COMPARISON / f"{name}.csv") for name in COMPARED}
+    compared = {name: read_table(f"plots/compare/{name}.csv") for name in COMPARED}
     templates = environment()
     page = templates.get_template("page.html.j2").render(facts(settings, models, compared))
     with atomic_folder(CARDS) as folder:

@@ -7,17 +7,14 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from stages.report.tables import titled
 from stages.results.figures import TRAINING_COLOR, VALIDATION_COLOR, mpl, plt
+from stages.results.runs import Model
 
 TRAINING, VALIDATION = map(mpl.colors.to_hex, (TRAINING_COLOR, VALIDATION_COLOR))
 INK, LINE = "#5d616a", "#dfe0e3"
 # `style.css.j2` says what these are, on a light page and on a dark one.
-VARIABLES = {
-    TRAINING: "var(--training)",
-    VALIDATION: "var(--validation)",
-    INK: "var(--quiet)",
-    LINE: "var(--line)",
-}
+VARIABLES = {TRAINING: "training", VALIDATION: "validation", INK: "quiet", LINE: "line"}
 LOOK = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     **dict.fromkeys(("axes.edgecolor", "grid.color", "legend.edgecolor"), LINE),
@@ -34,53 +31,52 @@ def embedded(figure: plt.Figure, label: str) -> Markup:
     """
     file = io.StringIO()
     # The salt makes the ids of markers and clip paths, which must differ between the charts.
-    with mpl.rc_context({"svg.hashsalt": label, "svg.fonttype": "none"}):
+    with mpl.rc_context({"svg.hashsalt": label}):
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(file, format="svg", transparent=True, metadata=metadata)
     plt.close(figure)
     _, _, svg = file.getvalue().partition("<svg")
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     for colour, variable in VARIABLES.items():
-        svg = svg.replace(colour, variable)
+        svg = svg.replace(colour, f"var(--{variable})")
     return Markup('<svg role="img" aria-label="{}"').format(label) + Markup(svg)
 
 
-def learning_curves(
-    runs: list[pd.DataFrame], measure: str, limits: tuple[float, float], label: str
-) -> Markup:
-    """One measure by epoch: every training thin, their mean thick, the lowest loss dotted.
+def limits(models: list[Model], measure: str) -> tuple[float, float]:
+    """Of accuracy or loss, so that the curves of all models fit in."""
+    curves = pd.concat([run.curves for model in models for run in model.runs])
+    values = curves[[measure, f"val_{measure}"]]
+    return (values.min(axis=None), 1) if measure == "accuracy" else (0, values.max(axis=None))
 
-    Args:
-        runs: columns epoch, MEASURE, val_MEASURE, val_loss; a frame a training.
-        measure: accuracy or loss.
-        limits: of the measure, the same in every chart that is to be compared.
-        label: for a screen reader.
-    """
+
+def learning_curves(model: Model, measure: str, limits: tuple[float, float]) -> Markup:
+    """Accuracy or loss by epoch: every training thin, their mean thick, the lowest loss dotted."""
+    curves = [run.curves for run in model.runs]
+    epochs = curves[0]["epoch"]
     with mpl.rc_context(LOOK):
         figure, axes = plt.subplots(figsize=(4.6, 3.1))
-        curves = (
+        for data, column, colour, style in (
             ("training", measure, TRAINING, "-"),
             ("validation", f"val_{measure}", VALIDATION, "--"),
-        )
-        for name, column, colour, style in curves:
-            values = np.column_stack([run[column] for run in runs])
-            if len(runs) > 1:
-                axes.plot(runs[0]["epoch"], values, color=colour, lw=0.8, alpha=0.4)
-            axes.plot(runs[0]["epoch"], values.mean(axis=1), color=colour, ls=style, label=name)
-        for epoch in sorted({run.loc[run["val_loss"].idxmin(), "epoch"] for run in runs}):
+        ):
+            values = np.column_stack([each[column] for each in curves])
+            if len(curves) > 1:
+                axes.plot(epochs, values, color=colour, lw=0.8, alpha=0.4)
+            axes.plot(epochs, values.mean(axis=1), color=colour, ls=style, label=data)
+        for epoch in sorted({run.metrics["best_epoch"] for run in model.runs}):
             axes.axvline(epoch, color=INK, lw=0.8, ls=":")
         axes.set(xlabel="epoch", ylabel=measure, ylim=limits)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
-        return embedded(figure, label)
+        return embedded(figure, f"{measure} by epoch: {titled(model.title)}")
 
 
-def reliability(bins: pd.DataFrame, label: str) -> Markup:
+def reliability(bins: pd.DataFrame, title: str) -> Markup:
     """How often a classifier is right by its confidence; a larger dot stands for more images.
 
     Args:
         bins: columns confidence, accuracy, images.
-        label: for a screen reader.
+        title: of the classifier.
     """
     with mpl.rc_context(LOOK):
         figure, axes = plt.subplots(figsize=(2.6, 2.6))
@@ -89,4 +85,4 @@ def reliability(bins: pd.DataFrame, label: str) -> Markup:
         sizes = 5 + 120 * bins["images"] / bins["images"].max()
         axes.scatter(bins["confidence"], bins["accuracy"], s=sizes, color=TRAINING)
         axes.set(xlabel="confidence", ylabel="share right", xlim=(0, 1.03), ylim=(0, 1.03))
-        return embedded(figure, label)
+        return embedded(figure, f"Reliability of {title}")

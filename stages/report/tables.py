@@ -1,10 +1,8 @@
-"""How values are written on the page and on the cards, and how a frame becomes a table."""
+"""How the page and the cards write a number, and what its columns are called."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pandas as pd
-from markupsafe import Markup
 
 MINUS = "\N{MINUS SIGN}"
 PERCENT = "\u202f%"  # with a narrow space that no line breaks at
@@ -20,16 +18,13 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.2f}".replace("-", MINUS)
 
 
-def decimal(value: float, digits: int = 2) -> str:
-    return f"{value:.{digits}f}".replace("-", MINUS)
-
-
 def loss(value: float) -> str:
-    return decimal(value, 4)
+    return f"{value:.4f}".replace("-", MINUS)
 
 
 def number(value: float) -> str:
-    return f"{value:,g}"
+    """A count as it is, and any other number with four digits."""
+    return (f"{value:,.4g}" if value % 1 else f"{value:,.0f}").replace("-", MINUS)
 
 
 def p_value(value: float) -> str:
@@ -47,53 +42,51 @@ def titled(title: str) -> str:
     return title.replace("(study)", "(study's settings)")
 
 
-def table(
+# By the last word of a column's name: that says what is measured.
+FORMATS = {
+    **dict.fromkeys(("accuracy", "mean", "deviation", "confidence", "error"), percent),
+    "difference": points,
+    "loss": loss,
+    "value": p_value,
+}
+# Where the name of a column is not the heading of one.
+HEADINGS = {
+    "title": "Classifier",
+    "difference": "Difference, points",
+    "low": "95\u202f% from",
+    "high": "to",
+    "t": "Welch's t",
+    "p_value": "p, t-test",
+    "verdict": "Better",
+    "mcnemar_p_value": "p, McNemar",
+    "together_difference": "Difference together, points",
+    "calibrated_test_loss": "Loss at that temperature",
+    "calibrated_test_calibration_error": "Calibration error at that temperature",
+}
+
+
+def texts(
     frame: pd.DataFrame,
-    titles: Mapping[Hashable, str],
-    formats: Mapping[Hashable, Callable[[Any], str]] | None = None,
-    *,
-    caption: str,
-    group: Hashable | None = None,
-    shades: pd.DataFrame | None = None,
-) -> Markup:
-    """The HTML of a table, in a box that scrolls where the page is too narrow.
+    columns: Sequence[str],
+    group: str | None = None,
+    limits: Callable[[float], str] = points,
+) -> pd.DataFrame:
+    """Some columns of `frame` as a reader wants them: words for headings, texts for values.
 
     Args:
-        frame: a row for each row of the table.
-        titles: headings by the column of `frame`; the first one names the rows. A column without
-            any value is left out, and a missing value is an empty cell.
-        formats: what writes the values of a column; such a column goes to the right.
-        caption: above the table.
-        group: a column of `frame`; a line with its value stands where a new one begins.
-        shades: 0-1 for cells, with the index of `frame` and some of its columns; the stronger, the
-            more a cell needs a look.
+        columns: the first one names the rows. A column without any value is left out, and a missing
+            value is an empty text.
+        group: a column whose value stands above the rows that have it.
+        limits: writes the ends of an interval, the columns low and high.
     """
-    formats = formats or {}
-    first, *others = [key for key in titles if frame.empty or frame[key].notna().any()]
-
-    def cell(tag: str, key: Hashable, content: Any, more: str = "") -> Markup:
-        side = Markup(' class="n"') if key in formats else ""
-        return Markup("<{0}{1}{2}>{3}</{0}>").format(tag, side, Markup(more), content)
-
-    def value(row: pd.Series, key: Hashable) -> str:
-        return "" if pd.isna(row[key]) else formats.get(key, str)(row[key])
-
-    def shade(label: Hashable, key: Hashable) -> str:
-        known = shades is not None and key in shades and shades.loc[label, key] > 0
-        return f' style="--s:{shades.loc[label, key]:.2f}"' if known else ""
-
-    head = [cell("th", key, titles[key], ' scope="col"') for key in (first, *others)]
-    lines, before = [], None
-    for label, row in frame.iterrows():
-        if group is not None and row[group] != before:
-            before = row[group]
-            line = '<tr class="group"><th scope="rowgroup" colspan="{}"><span>{}</span></th></tr>'
-            lines.append(Markup(line).format(len(head), before))
-        cells = [cell("td", key, value(row, key), shade(label, key)) for key in others]
-        name = cell("th", first, value(row, first), ' scope="row"')
-        lines.append(Markup("<tr>{}{}</tr>").format(name, Markup("").join(cells)))
-    return Markup(
-        '<div class="scroll" tabindex="0" role="region" aria-label="{0}">\n'
-        "<table><caption>{0}</caption>\n<thead><tr>{1}</tr></thead>\n"
-        "<tbody>\n{2}\n</tbody></table>\n</div>"
-    ).format(caption, Markup("").join(head), Markup("\n").join(lines))
+    formats = {**FORMATS, "low": limits, "high": limits}
+    shown = {}
+    for column in columns:
+        values = frame[column]
+        if pd.api.types.is_numeric_dtype(values):
+            values = values.map(formats.get(column.split("_")[-1], number), na_action="ignore")
+        if values.notna().any():
+            heading = HEADINGS.get(column, column.replace("_", " ").capitalize())
+            shown[heading] = values.astype(object).fillna("")
+    names, *_ = shown
+    return pd.DataFrame(shown).set_index([frame[group], names] if group else names)
