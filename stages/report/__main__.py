@@ -82,9 +82,9 @@ def facts(
     groups = runs.by_recipe(models)
     between = compared["between_networks"].fillna({"verdict": ""})
     better = between["verdict"].map({**frames.TITLES, "": "no significant difference"})
-    wrong = pd.read_csv(SHEET.with_suffix(".csv"), dtype=str, keep_default_na=False)
-    with Image.open(SHEET) as sheet:
+    with readable(SHEET), Image.open(SHEET) as sheet:
         sheet_columns = sheet.width // SIDE
+        wrong = pd.read_csv(SHEET.with_suffix(".csv"), dtype=str, keep_default_na=False)
     return {
         **compared,
         "settings": settings,

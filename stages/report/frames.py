@@ -55,7 +55,7 @@ def first_screen(
     return table.dropna(axis="columns", how="all").fillna("").rename_axis("Network")
 
 
-def mean_losses(results: pd.DataFrame, recipe: str) -> str:
+def ranked_losses(results: pd.DataFrame, recipe: str) -> str:
     """The networks of a recipe with their mean log losses on the test set, the lowest first."""
     shown = (results["recipe"] == recipe) & results["measure"].isin([study.MEAN, study.TEST])
     losses = results[shown].set_index("network")["loss"].sort_values()
@@ -95,9 +95,10 @@ def recorded_settings(models: list[Model]) -> pd.DataFrame:
     return table.rename(index=lambda key: key.replace("_", " ")).rename_axis("Setting")
 
 
-def beside_the_study(ours: dict[str, float], theirs: dict[str, float]) -> pd.DataFrame:
+def beside_the_study(ours: dict, theirs: dict, with_study: bool) -> pd.DataFrame:
     """Columns name, study, ours; a row for each key of `theirs`."""
-    frame = pd.DataFrame({"study": theirs, "ours": ours}).loc[list(theirs)]
+    columns = {"study": theirs if with_study else {}, "ours": ours}
+    frame = pd.DataFrame(columns).loc[list(theirs)]
     return frame.rename(index=lambda key: key.replace("_", " ")).rename_axis("name").reset_index()
 
 
