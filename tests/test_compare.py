@@ -104,6 +104,12 @@ def test_a_network_is_better_only_where_every_test_says_so():
     assert row["mcnemar_p_value"] < 0.001
     assert row["p_value"] > 0.05
     assert row["verdict"] == ""
+    # One is ahead by the folds, the other with its folds together: each errs on other images.
+    wrong = np.repeat([1, 0], [1_000, 9_000])
+    others = [trained(one_hot(np.roll(wrong, 1_000 * fold), classes=2)) for fold in range(5)]
+    row = ranking.between_networks([scored("lenet", LENET), Model("vgg", "a", others)]).iloc[0]
+    assert row["difference"] > 0 > row["together_difference"]
+    assert row["verdict"] == ""
 
 
 def test_the_finding_names_the_nearest_network_that_each_is_ahead_of():
