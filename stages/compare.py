@@ -203,7 +203,7 @@ def main() -> None:
         def write(content: pd.DataFrame, name: str, digits: str = "%.5f") -> None:
             content.to_csv(folder / name, index=False, float_format=digits)
 
-        write(results_table(models, with_study), "results.csv")
+        write(results_table(models, with_study), "results.csv", "%.6f")
         write(of_each(classifiers, score_table), "classifiers.csv")
         write(between, "between_networks.csv", "%.5g")
         if with_study:
