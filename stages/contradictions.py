@@ -1,4 +1,4 @@
-"""What one key of `params.yaml` says against another, where each by itself is right."""
+"""Keys of `params.yaml` that contradict each other, each valid by itself."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def of(params: "Params") -> Iterator[str]:
     """A line for each contradiction."""
     data, tune, folds = params.data, params.tune, params.cv.folds
-    # Without names the images would go by Fashion-MNIST's, and beside the study's numbers.
+    # Without names, they would get Fashion-MNIST's names and stand beside the study's numbers.
     for key in ("idx", "classes"):
         if data.source == "idx" and getattr(data, key) is None:
             yield f"data.source is 'idx', which needs data.{key}; add it"
@@ -20,7 +20,7 @@ def of(params: "Params") -> Iterator[str]:
         yield f"data.classes is {data.classes}; the names must differ"
     for name, file in (data.idx.files() if data.idx else {}).items():
         if (file.path is None) == (file.url is None):
-            yield f"data.idx.{name} must have a path or a url, and not both"
+            yield f"data.idx.{name} must have either a path or a url, not both"
     if tune.searches_units and tune.units.max < tune.units.min:
         yield f"tune.units.max is {tune.units.max}, which is below tune.units.min"
     if folds != list(range(1, len(folds) + 1)):
@@ -58,8 +58,8 @@ def _of_lenet(key: str, recipe: "LenetRecipe", params: "Params") -> Iterator[str
 
 def _of_head(key: str, recipe: "HeadRecipe", params: "Params", backbone: str) -> Iterator[str]:
     if bool(recipe.cross_validated) == (recipe.validation_split is not None):
-        yield f"{key} must have validation_split or `cross_validated: true`, and not both"
+        yield f"{key} must have either validation_split or `cross_validated: true`, not both"
     if recipe.features not in params.features:
         yield _unknown(f"{key}.features", recipe.features, "features")
     elif params.features[recipe.features].backbone != backbone:
-        yield f"{key}.features is {recipe.features!r}, which are not {backbone}'s"
+        yield f"{key}.features is {recipe.features!r}, which is not computed with {backbone}"

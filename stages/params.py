@@ -1,9 +1,8 @@
 """What `params.yaml` may say: every key, its meaning, its type and its range.
 
-Each stage reads and checks the whole file, so that a slip anywhere is found by the first stage that
-runs and not hours later; `dvc.yaml` names the keys that the stage goes on to use. DVC itself
-passes over a key that no stage declares: `python -m stages.params` checks the file when
-nothing runs.
+Each stage reads and checks the whole file, so that a mistake anywhere is found by the first stage
+that runs and not hours later; `dvc.yaml` names the keys that the stage goes on to use. DVC itself
+ignores a key that no stage declares; `python -m stages.params` checks the file without a run.
 """
 
 import reprlib
@@ -23,7 +22,7 @@ def required(meaning: str, *examples: Any) -> Any:
 
 
 def optional(meaning: str, *examples: Any) -> Any:
-    """The key is None by default; what that means lies in a module that the stages depend on."""
+    """A key that is None by default; a module that the stages depend on says what that means."""
     return Field(None, description=meaning, examples=list(examples) or None)
 
 
@@ -63,10 +62,10 @@ class CsvPair(Section):
 
 
 class IdxFile(Section):
-    """A file here or elsewhere. Why even a path needs its sum stands in `stages/sources/idx.py`."""
+    """A file, by path or URL. `stages/sources/idx.py` says why a path needs a checksum too."""
 
-    path: Place | None = optional("Where the file lies.", "mnist/train-images-idx3-ubyte.gz")
-    url: Url | None = optional("Or where it is fetched from.", "https://example.org/images.gz")
+    path: Place | None = optional("The file's path.", "mnist/train-images-idx3-ubyte.gz")
+    url: Url | None = optional("Its URL, instead of a path.", "https://example.org/images.gz")
     sum: Sum = required("The file's SHA-256 or MD5.", f"md5:{'0' * 32}")
 
 
@@ -85,10 +84,10 @@ class Data(Section):
     source: Literal["fashion_mnist", "sample", "csv", "idx", "folder"] = required(
         "Where the images come from; `sample` is a small part of Fashion-MNIST, in Git."
     )
-    csv: CsvPair = required("Two tables: label,pixel1,...,pixel784, an image a row.")
+    csv: CsvPair = required("Two tables: label,pixel1,...,pixel784, one image per row.")
     idx: IdxFiles | None = optional("Four IDX files, gzipped or not.")
     folder: Place = required("Pictures in train/CLASS/ and test/CLASS/.", "data/sample/pictures")
-    framed: bool | None = optional("False: the folder's pictures are scaled, and not trimmed.")
+    framed: bool | None = optional("False: pictures are scaled, not trimmed.")
     classes: Labels | None = optional("Names for the labels of csv and idx.", ["left", "right"])
 
 
@@ -112,12 +111,12 @@ class Tune(Section):
         "The rates to search; a single rate is not searched.", [0.01, 0.001, 0.0001], [0.01]
     )
     validation_split: Fraction = required("Share of validation images, the last ones.", 0.2, 0.1)
-    batch_size: PositiveInt = required("Images in a training step.", 64, 32)
+    batch_size: PositiveInt = required("Images per training step.", 64, 32)
     patience: PositiveInt = required("Epochs without a better validation loss end a trial.", 5, 2)
-    max_epochs: PositiveInt = required("Epochs of a trial at most.", 10, 5)
+    max_epochs: PositiveInt = required("Maximum number of epochs per trial.", 10, 5)
     factor: Annotated[int, Field(ge=2)] = required("Hyperband promotes one in this many.", 3, 2)
     hyperband_iterations: PositiveInt = required("Runs of the whole algorithm.", 1, 2)
-    max_trials: PositiveInt = required("Trials of `bayesian` and `random`.", 20, 5)
+    max_trials: PositiveInt = required("Maximum number of trials; not for Hyperband.", 20, 5)
 
     @property
     def searches_units(self) -> bool:
@@ -133,30 +132,30 @@ class CrossValidation(Section):
 
 
 class TrainingRecipe(Section):
-    """What every training is told. Without the optional keys it is as in the study."""
+    """The keys of every training. Without the optional ones it follows the study."""
 
     learning_rate: Rate = required("Adam's learning rate; with a schedule, its peak.", 0.001, 0.01)
     epochs: PositiveInt = required("Passes over the training images.", 30, 3)
-    batch_size: PositiveInt = required("Images in a training step.", 64, 32)
+    batch_size: PositiveInt = required("Images per training step.", 64, 32)
     weight_decay: Fraction | None = optional("AdamW's weight decay.", 0.01, 0.005)
     label_smoothing: Fraction | None = optional("Label smoothing.", 0.1, 0.2)
     schedule: Literal["cosine"] | None = optional("Learning rate schedule, down to 0.")
-    warmup_epochs: PositiveInt | None = optional("Epochs in which the rate first rises.", 1, 2)
-    ema_momentum: Fraction | None = optional("The final weights are a moving average.", 0.99, 0.9)
+    warmup_epochs: PositiveInt | None = optional("Epochs until the rate reaches its peak.", 1, 2)
+    ema_momentum: Fraction | None = optional("Momentum of the weights' moving average.", 0.99, 0.9)
     dropout: Fraction | None = optional("Dropout of the hidden dense layers.", 0.3, 0.4)
     precision: Precision | None = optional("Keras's dtype policy instead of float32.")
 
 
 class LenetRecipe(TrainingRecipe):
-    units: Literal["tuned"] | Width = required("Width of the first dense layer.", 512, 100)
-    learning_rate: Literal["tuned"] | Rate = required("As above, or the tuner's.", 0.002, 0.005)
+    units: Literal["tuned"] | Width = required("First dense layer's width, or `tuned`.", 512, 100)
+    learning_rate: Literal["tuned"] | Rate = required("As above, or `tuned`.", 0.002, 0.005)
     batch_normalization: bool | None = optional("Batch normalisation after each pooling.")
     flip: bool | None = optional("Training mirrors half of the images.")
     shift: Pixels | None = optional("Training shifts images by up to this many pixels.", 1, 3)
     erasing: Fraction | None = optional("Share of training images with random erasing.", 0.25, 0.15)
     average_mirrored: bool | None = optional("Predicts the mean of an image and its mirror image.")
-    average_shifted: Pixels | None = optional("And over shifts by this many pixels.", 1, 3)
-    seed: Seed | None = optional("Instead of the seed above; not for the folds.", 5, 6)
+    average_shifted: Pixels | None = optional("Averages over shifts by this many pixels too.", 1, 3)
+    seed: Seed | None = optional("Seed of the trainings; the folds keep the global `seed`.", 5, 6)
     seed_by_fold: bool | None = optional("Fold n adds n - 1 to the seed.")
 
 
@@ -175,7 +174,7 @@ class Export(Section):
 
 
 class Backbone(Section):
-    weights: Literal["imagenet", "random"] = required("`random`: no file, to try the pipeline.")
+    weights: Literal["imagenet", "random"] = required("`random` needs no file: for a trial run.")
     layer: str = required("The last layer that is kept.", "conv4_block6_out", "block4_pool")
 
 
@@ -220,7 +219,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing; run from the repository's root") from None
-    except Exception as error:  # nearly any, where a value is not what its tag (!!) says
+    except Exception as error:  # nearly any, if a value does not fit its tag (!!)
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     try:
         params = Params.model_validate(content)
@@ -244,12 +243,12 @@ def recipe(recipes: dict[str, Section], name: str, section: str) -> Any:
         InputError: there is no such recipe.
     """
     if name not in recipes:
-        raise InputError(f"params.yaml: {section}.{name} is missing; there is {', '.join(recipes)}")
+        raise InputError(f"params.yaml: {section}.{name} is missing; use {' or '.join(recipes)}")
     return recipes[name]
 
 
 def trainings(params: Params, network: str, recipe: str) -> list[int]:
-    """The numbers of a recipe's trainings: the folds, or 1 where there is just one."""
+    """The numbers of a recipe's trainings: the folds, or 1 if there is only one."""
     in_folds = not NETWORKS[network].frozen or getattr(params, network)[recipe].cross_validated
     return params.cv.folds if in_folds else [1]
 

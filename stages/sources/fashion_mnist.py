@@ -6,9 +6,9 @@ from stages.base.images import SIDE, ImageSet
 from stages.catalog import OutsideFile
 from stages.sources import download, idx
 
-# The first home is Keras's copy. The second is the makers' own bucket: the README of
-# zalandoresearch/fashion-mnist, where the MD5 sums of the same four files stand, links its website,
-# which has no https; this is the same bucket's other name, which has.
+# The first home is Keras's copy, the second the makers' own bucket. Their README
+# (zalandoresearch/fashion-mnist), which has the MD5 checksums of these four files, links the bucket
+# by a name without https; this name has it.
 HOMES = (
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
     "https://fashion-mnist.s3.eu-central-1.amazonaws.com",
@@ -37,7 +37,7 @@ def read(split: str) -> ImageSet:
     """The images of "train" or "test".
 
     Raises:
-        InputError: a file is not to be had, or is another one.
+        InputError: a file cannot be downloaded, or has another checksum.
     """
     prefix, rows = {"train": ("train", 60_000), "test": ("t10k", 10_000)}[split]
 

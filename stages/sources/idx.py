@@ -1,9 +1,9 @@
 """The IDX format, as http://yann.lecun.com/exdb/mnist describes it and Fashion-MNIST uses it.
 
-`data.idx` names four files of this form, each by a path or a URL, and each with its sum. The sum is
-asked for even where a path is given, because such a file is no dep of the stage: what `dvc.yaml`
-lists must be there, whichever source is used. So a file that was changed is refused, and its new
-sum in `params.yaml` is what makes DVC run `ingest` again.
+`data.idx` names four files of this form, each by a path or a URL, and each with its checksum. A
+path needs one too, because such a file is not a dep of the stage: what `dvc.yaml` lists must exist,
+whichever source is used. So a changed file is refused, and its new checksum in `params.yaml` makes
+DVC run `ingest` again.
 """
 
 import gzip
@@ -28,8 +28,8 @@ def read(files: IdxFiles, split: str, classes: tuple[str, ...]) -> ImageSet:
     """The images of "train" or "test".
 
     Raises:
-        InputError: a file is not to be had, is another one or damaged, or has a wrong shape; a
-            label has no name in `classes`; there are more or fewer labels than images.
+        InputError: a file is missing or damaged, or has another checksum or a wrong shape; a label
+            has no name in `classes`; there are more or fewer labels than images.
     """
     paths = {kind: _local(getattr(files, f"{split}_{kind}")) for kind in ("images", "labels")}
     images = read_array(paths["images"], (None, SIDE, SIDE))
@@ -41,8 +41,8 @@ def read(files: IdxFiles, split: str, classes: tuple[str, ...]) -> ImageSet:
         )
     if (highest := labels.max(initial=0)) >= len(classes):
         raise InputError(
-            f"{paths['labels']} holds the label {highest}, where data.classes names the labels 0 "
-            f"to {len(classes) - 1}; name all of the classes, or number them from 0"
+            f"{paths['labels']} holds the label {highest}, but data.classes names only the labels "
+            f"0 to {len(classes) - 1}; name all classes, or number them from 0"
         )
     if files.transposed:
         images = np.ascontiguousarray(images.transpose(0, 2, 1))
@@ -56,9 +56,9 @@ def _local(file: IdxFile) -> Path:
     path = Path(file.path)
     if not path.is_file():
         raise InputError(
-            f"{path} is missing, or is no file; put it there, or correct data.idx in params.yaml"
+            f"{path} is missing or not a file; put it there, or correct data.idx in params.yaml"
         )
-    download.check(path, file.sum, remedy="replace it, or correct its sum in params.yaml")
+    download.check(path, file.sum, remedy="replace it, or correct its checksum in params.yaml")
     return path
 
 
@@ -73,7 +73,7 @@ def read_array(path: Path, shape: tuple[int | None, ...]) -> np.ndarray:
         uint8 array of `shape`.
 
     Raises:
-        InputError: the file is damaged, or is not the one that was asked for.
+        InputError: the file is damaged, or has another shape or type.
     """
     content = path.read_bytes()
     if content.startswith(GZIP):
@@ -81,17 +81,17 @@ def read_array(path: Path, shape: tuple[int | None, ...]) -> np.ndarray:
             content = gzip.decompress(content)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InputError(
-                f"{path} is not a whole gzip file ({error}); delete it and fetch it again"
+                f"{path} is not a complete gzip file ({error}); download it again"
             ) from None
     start = 4 + 4 * len(shape)
-    header = content[:start].ljust(start, b"\0")  # whatever is too short has another length
+    header = content[:start].ljust(start, b"\0")  # a shorter file fails by its length
     magic, *found = struct.unpack(f">{1 + len(shape)}I", header)
     as_wanted = all(wanted in (None, length) for wanted, length in zip(shape, found, strict=True))
     whole = len(content) == start + math.prod(found)
     if not (magic == UNSIGNED_BYTES + len(shape) and as_wanted and whole):
         sizes = " x ".join("n" if length is None else f"{length:,}" for length in shape)
         raise InputError(
-            f"{path} is not, or not whole, the IDX file of {sizes} unsigned bytes that is expected "
+            f"{path} is not the complete IDX file of {sizes} unsigned bytes that is expected "
             f"here: it has {len(content):,} bytes and begins with {header.hex(' ', 4)}; take "
             "another file (images and labels, or train and test, may be swapped)"
         )

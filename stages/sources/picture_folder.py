@@ -1,10 +1,10 @@
-"""One's own pictures: FOLDER/train/CLASS/* and FOLDER/test/CLASS/*.
+"""Your own pictures: FOLDER/train/CLASS/* and FOLDER/test/CLASS/*.
 
 Keras's `image_dataset_from_directory` takes the same form. The classes are the folders of train,
-sorted by name; files whose names begin with a dot are passed over.
+sorted by name; files whose names begin with a dot are ignored.
 
-`data.folder` in `params.yaml` always names a folder that is there, the sample's by default, because
-it is a dep of `ingest`: DVC runs the stage again when a picture in it changes, comes or goes.
+`data.folder` in `params.yaml` always names an existing folder, the sample's by default, because it
+is a dep of `ingest`: DVC runs the stage again when a picture is changed, added or removed.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ def read(folder: Path, split: str, framed: bool) -> ImageSet:
 
     Raises:
         InputError: a folder is missing, a class has pictures in one of train and test only, there
-            are fewer than 2 classes or more than 100, or a file is no picture.
+            are fewer than 2 classes or more than 100, or a file is not a picture.
     """
     files = {each: _files(folder / each) for each in SPLITS}
     in_train, in_test = ({path.parent.name for path in files[each]} for each in SPLITS)
@@ -47,10 +47,10 @@ def read(folder: Path, split: str, framed: bool) -> ImageSet:
 
 
 def _files(folder: Path) -> list[Path]:
-    """What is in the folders of the classes, by the class and the name."""
+    """The files in the class folders, by class and name."""
     for path in sorted(folder.glob("[!.]*")):
         if not path.is_dir():
-            raise InputError(f"{path} is no folder of a class; move it into one, or elsewhere")
+            raise InputError(f"{path} is not a class folder; move it into one, or out of {folder}")
         if not path.name.isprintable():
             raise InputError(f"{str(path)!r} has a name that cannot be printed; rename it")
     return sorted(folder.glob("[!.]*/[!.]*"))

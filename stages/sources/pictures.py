@@ -13,9 +13,9 @@ from stages.cli import InputError
 
 # Fashion-MNIST's makers trimmed what is within 5 % of the background (arXiv:1708.07747, section 2).
 TOLERANCE = 0.05 * 255
-# Pillow knows more. For EPS it would start Ghostscript, and some it can only tell the name of.
+# Pillow knows more: for EPS it would start Ghostscript, and some it can only identify.
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
-NO_SCALE = "do not say what white is; save it anew as PNG"
+NO_WHITE = "without a defined white; save the picture as an 8-bit PNG"
 
 logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it logs some of what it then raises
 
@@ -24,11 +24,11 @@ def read(path: Path, framed: bool = True) -> np.ndarray:
     """The picture in the file `path`, prepared: uint8 (28, 28).
 
     Raises:
-        InputError: the file is missing, no picture, damaged, or has too many pixels or no grey.
+        InputError: the file is missing, damaged or no picture, or has too many pixels or no grey.
     """
     try:
         with warnings.catch_warnings():
-            # Pillow warns of much that leaves the pixels whole, such as damaged EXIF data.
+            # Pillow warns of much that leaves the pixels intact, such as damaged EXIF data.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as picture:
@@ -37,7 +37,7 @@ def read(path: Path, framed: bool = True) -> np.ndarray:
         raise
     except Exception as error:  # damaged files make Pillow raise nearly everything
         reason = textwrap.shorten(str(error), 150) or type(error).__name__
-        raise InputError(f"{path} is no readable picture ({reason}); leave it out") from None
+        raise InputError(f"{path} cannot be read ({reason}); replace or remove it") from None
 
 
 def prepare(picture: Image.Image, framed: bool = True) -> np.ndarray:
@@ -46,12 +46,12 @@ def prepare(picture: Image.Image, framed: bool = True) -> np.ndarray:
     The ground is the median of the border's pixels. With `framed`, the picture is made much like
     Fashion-MNIST's (arXiv:1708.07747, section 2): each pixel becomes its distance from the ground,
     what surrounds the object is trimmed, the longer side is scaled to 28, and the object centred.
-    (The makers also sharpened, and scaled by leaving out rows and columns.) Without `framed`, and
-    where the picture has 28x28 pixels, it is inverted if its ground is light (over 127), and scaled
+    (The makers also sharpened, and scaled by dropping rows and columns.) Without `framed`, or if
+    the picture has 28x28 pixels, it is inverted if its ground is light (over 127), and scaled
     as a whole.
 
     Args:
-        picture: upright, of any size. Where it is transparent it is taken for white.
+        picture: upright, of any size. Transparent parts count as white.
         framed: whether to trim what surrounds the object. Switch it off for pictures that are
             framed already, such as digits at another size.
 
@@ -59,17 +59,16 @@ def prepare(picture: Image.Image, framed: bool = True) -> np.ndarray:
         uint8 array (28, 28); black if it has no object to frame.
 
     Raises:
-        ValueError: its pixels have no grey, or do not say how light they are.
+        ValueError: its pixels cannot be converted to grey, or have no defined white.
     """
     grey = _grey(picture)
     pixels = np.asarray(grey)
     ground = int(np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])))
     if not framed or grey.size == (SIDE, SIDE):
-        light = ground > 127
-        return _scaled(
-            ImageChops.invert(grey) if light else grey, 255 - ground if light else ground
-        )
-    # On a light ground this inverts, and it leaves a ground of 0 whatever it was.
+        if ground > 127:
+            grey, ground = ImageChops.invert(grey), 255 - ground
+        return _scaled(grey, ground)
+    # This inverts a light ground, and makes every ground 0.
     distance = ImageChops.difference(grey, Image.new("L", grey.size, ground))
     box = distance.point(lambda value: value > TOLERANCE).getbbox()
     return _scaled(distance.crop(box), 0) if box else np.zeros((SIDE, SIDE), np.uint8)
@@ -91,12 +90,12 @@ def _scaled(grey: Image.Image, ground: int) -> np.ndarray:
 
 def _grey(picture: Image.Image) -> Image.Image:
     if picture.mode == "F":
-        raise ValueError(f"its pixels are floating-point numbers, which {NO_SCALE}")
+        raise ValueError(f"its pixels are floating-point numbers {NO_WHITE}")
     if picture.mode.startswith("I"):  # whole numbers of 16 or 32 bits; Pillow would cut them at 255
         pixels = np.asarray(picture)
         lowest, highest = int(pixels.min()), int(pixels.max())
         if lowest < 0 or highest > 65_535:
-            raise ValueError(f"its pixels go from {lowest:,} to {highest:,}, which {NO_SCALE}")
+            raise ValueError(f"its pixels go from {lowest:,} to {highest:,}, {NO_WHITE}")
         return Image.fromarray((pixels if highest <= 255 else pixels / 257).astype(np.uint8))
     colour = picture.convert("RGBA")
     white = Image.new("RGBA", colour.size, "white")

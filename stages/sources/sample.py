@@ -1,4 +1,4 @@
-"""A small sample of Fashion-MNIST that lies in Git, so that nothing has to be fetched.
+"""A small sample of Fashion-MNIST in Git, so that nothing has to be downloaded.
 
 `data/sample/README.md` has its origin and licence.
 """
@@ -19,9 +19,9 @@ def read(split: str) -> ImageSet:
     """The images of "train" (2,000) or "test" (500).
 
     Raises:
-        InputError: the file is not there, or is another one.
+        InputError: the file is missing or has another checksum.
     """
-    way_out = f"`git checkout -- {PATH}` brings it back"
+    way_out = f"`git checkout -- {PATH}` restores it"
     if not PATH.is_file():
         raise InputError(f"{PATH} is missing; {way_out}")
     download.check(PATH, SUM, remedy=way_out)
