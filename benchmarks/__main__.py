@@ -1,10 +1,10 @@
 """Measure the pipeline against its rivals: `python -m benchmarks`.
 
 It writes `benchmarks/results.json` and `results.png` and prints the table in `docs/speed.md`. The
-rivals of a work take turns, one at a time, round after round. Each turn has a process of its own
-and begins with one pass that is not timed. A figure is a ratio within one round; the median and the
-range over the rounds are kept. So a machine whose speed drifts treats all rivals alike. A quiet
-machine is needed all the same.
+rivals of a work take turns, one at a time, round after round. Each turn has its own process and
+begins with one pass that is not timed. A figure is a ratio within one round; the median and the
+range over the rounds are kept, so that a machine whose speed drifts treats all rivals alike. A
+quiet machine is needed all the same.
 """
 
 import multiprocessing
@@ -70,7 +70,7 @@ def comparisons(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def table(content: dict[str, Any]) -> list[str]:
-    """The lines of the table in docs/speed.md; a goal is met if it is met in every round."""
+    """The lines of the table in docs/speed.md; a goal is met if every round meets it."""
     lines = ["| work | compared with | times as fast (range) | goal | met |", "| --- " * 5 + "|"]
     for row in comparisons(content):
         median, lowest, highest = row["pipeline_times_as_fast"], row["lowest"], row["highest"]
@@ -110,7 +110,7 @@ def main() -> None:
     content = {"date": str(date.today()), "machine": machine(), "rounds": ROUNDS, "rows": rows}
     for work in WORKS:
         rows += measure(work)
-        write_json(TARGET, content)  # broken off, it leaves the works that are done
+        write_json(TARGET, content)  # after an interruption the finished works stay
         print(f"{work.title}: done", flush=True)
     picture(content, TARGET.with_suffix(".png"))
     print("\n".join(table(content)))

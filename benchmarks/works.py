@@ -1,8 +1,8 @@
 """What is measured, and by whom: this pipeline, Keras with its defaults, PyTorch by hand.
 
 A rival is a function of a number of images, a network and a recipe. It gets ready, and returns what
-makes one pass over the images. It imports its backend itself, because each is measured in a process
-of its own. Images, features and weights are random: speed does not depend on them.
+makes one pass over the images. It imports its backend itself, because each is measured in its own
+process. Images, features and weights are random: speed does not depend on them.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ from stages.catalog import HEADS
 Pass = Callable[[], object]
 Rival = Callable[[int, str, str], Pass]
 PIPELINE, TORCH = "this pipeline", "PyTorch by hand"
-SECONDS = 2  # a turn lasts at least so long, and at least one pass
+SECONDS = 2  # the shortest turn; it has at least one pass
 # The shape of one image, or of its features, by network and recipe.
 SHAPES = {
     ("lenet", "study"): (28, 28, 1),
@@ -46,7 +46,7 @@ class Work(NamedTuple):
 def turn(rival: Rival, work: Work) -> float:
     """How many images a second go through.
 
-    It stands here because new processes do not load the `__main__` of a package.
+    It is in this module because new processes do not load the `__main__` of a package.
     """
     one_pass = rival(work.images, work.network, work.recipe)
     one_pass()
@@ -101,7 +101,7 @@ def pipeline_training(images: int, network: str, name: str) -> Pass:
 
 
 def keras_training(images: int, network: str, name: str) -> Pass:
-    """An epoch of the same network in float32, as Keras trains it unless told otherwise."""
+    """An epoch of the same network in float32, with Keras's defaults."""
     model, (x, y) = build(network, name), random_data(images, SHAPES[network, name])
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     batch_size = recipe_of(network, name).batch_size
@@ -167,7 +167,7 @@ def pipeline_features(images: int, network: str, name: str) -> Pass:
 
 
 def keras_features(images: int, network: str, name: str) -> Pass:
-    """The frozen network as Keras has it."""
+    """The frozen network with `model.predict`."""
     import keras
 
     from stages.networks import backbone

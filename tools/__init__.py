@@ -1,1 +1,1 @@
-"""Commands that are no stages: `python -m tools.NAME`."""
+"""Commands that are not stages: `python -m tools.NAME`."""

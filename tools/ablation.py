@@ -1,8 +1,8 @@
 """Write `metrics/ablation.csv` from a run of `ablation.yaml`: `python -m tools.ablation FOLDER`.
 
-A row a recipe, in the order of the file: the hyperparameters that differ from the row before, the
-mean and the standard deviation of the test accuracy over the folds, and the difference to the row
-before it, paired by fold, with its 95 % interval (`stages/results/statistics.py`).
+One row per recipe, in the order of the file: the hyperparameters that differ from the row before,
+the mean and the standard deviation of the test accuracy over the folds, and the difference to the
+row before it, paired by fold, with its 95 % interval (`stages/results/statistics.py`).
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ def settings_of(settings: Params, network: str, recipe: str) -> dict[str, object
 
 
 def changes(before: dict[str, object], after: dict[str, object]) -> str:
-    """What `after` sets otherwise than `before`, as `key: value` in one line."""
+    """What `after` sets differently from `before`, as `key: value` in one line."""
     return ", ".join(f"{key}: {value}" for key, value in after.items() if before.get(key) != value)
 
 

@@ -2,10 +2,10 @@
 
     python -m tools.demo [FOLDER] [--params FILE]
 
-The params are those of `demo.yaml`, small enough for two minutes on two cores without a network,
-and the copy has a cache of its own. With a FILE it uses this project's cache, so that what ran here
-does not run again. It is a repository of its own, has the working tree's files as they are, and
-ends with a commit of the run on `main`.
+The params are those of `demo.yaml`, for two to four minutes on two cores without a network, and the
+copy has its own cache. With a FILE it uses this project's cache, so that what ran here does not run
+again. The copy has the working tree's files, uncommitted changes too; it is a separate repository,
+and ends with a commit of the run on `main`.
 """
 
 import argparse
@@ -25,10 +25,10 @@ def main(folder: Path, file: Path | None) -> int:
         The exit status of `dvc repro`.
 
     Raises:
-        InputError: the folder is there already, a file of params is wrong, or Git does not help.
+        InputError: the folder exists already, a file of params is wrong, or Git fails.
     """
     if folder.exists():
-        raise InputError(f"{folder} is there already: name another folder, or delete it")
+        raise InputError(f"{folder} exists already; name another folder, or delete it")
     chosen = file or ROOT / "demo.yaml"
     params.load(chosen)
     copy_project(folder)
@@ -45,12 +45,11 @@ def main(folder: Path, file: Path | None) -> int:
 
 
 if __name__ == "__main__":
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        "python -m tools.demo", None, __doc__, formatter_class=formatter
-    )
-    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / ".work/demo")
-    parser.add_argument("--params", dest="file", type=Path, metavar="FILE")
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m tools.demo", None, __doc__, formatter_class=raw)
+    demo = ROOT / ".work/demo"
+    parser.add_argument("folder", nargs="?", type=Path, default=demo, help="default: .work/demo")
+    parser.add_argument("--params", dest="file", type=Path, metavar="FILE", help="other params")
     try:
         sys.exit(main(**vars(parser.parse_args())))
     except InputError as error:

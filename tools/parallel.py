@@ -1,8 +1,8 @@
-"""Stages that do not need each other at once, by Dask: `python -m tools.parallel --jobs 2`.
+"""Run independent stages at the same time, with Dask: `python -m tools.parallel --jobs 2`.
 
 Each task is `dvc repro --single-item STAGE` in this folder, which all workers see by the same path:
 threads here, or with `--scheduler ADDRESS` those of a cluster with a shared file system. A stage
-whose worker is lost runs on another. The lock is in the end that of `dvc repro`.
+whose worker is lost runs on another. At the end `dvc.lock` is as after `dvc repro`.
 """
 
 import argparse
@@ -25,9 +25,9 @@ try:
     import dask
     import distributed
 except ImportError:
-    sys.exit("parallel: error: Dask is not installed; `pip install '.[cluster]'` brings it")
+    sys.exit("parallel: error: Dask is not installed; run `pip install '.[cluster]'`")
 
-BUSY = "is busy, it is being blocked by"  # so DVC says that another process runs the stage
+BUSY = "is busy, it is being blocked by"  # DVC's words if another process runs the stage
 
 
 def reproduce(folder: str, stage: str, *needed: None) -> None:
@@ -52,11 +52,11 @@ def reproduce(folder: str, stage: str, *needed: None) -> None:
             return
         if BUSY not in printed:
             raise RuntimeError(f"{stage} failed:\n{printed}")
-        time.sleep(5)  # what a lost worker has left behind comes to its end
+        time.sleep(5)  # until what a lost worker left behind has ended
 
 
 def main(jobs: int, scheduler: str | None) -> str:
-    """Bring up to date all that does not need a stage that fails, and return what failed."""
+    """Bring up to date all stages that do not depend on a failed one; return what failed."""
     params.load()
     with Repo() as repo:
         stages, graph = plan.pending(repo), repo.index.graph
@@ -84,8 +84,8 @@ def main(jobs: int, scheduler: str | None) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tools.parallel", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="so many stages at once")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="a cluster's, as tcp://box:8786")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="stages at once")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="such as tcp://box:8786")
     try:
         sys.exit(main(**vars(parser.parse_args())) or None)
     except (InputError, DvcException, OSError) as error:  # OSError: no scheduler answers

@@ -1,12 +1,12 @@
 """What `dvc repro` would run, and about how long that takes: `python -m tools.plan`.
 
-A stage is in the list too if DVC will find its results in the run cache, or its inputs unchanged.
-Its time is that of its last run here. The repository's own run counts as well where the images are
-those of that run, all of Fashion-MNIST. A stage that never ran is taken for as long as the mean of
-the same stage's other recipes, folds or backbones.
+The list includes stages whose results are in the run cache or whose inputs turn out unchanged.
+A stage's time is that of its last run here. The repository's own run counts as well if the images
+are all of Fashion-MNIST, as in that run. A stage that never ran counts as the mean of the same
+stage's other recipes, folds or backbones.
 
-`--save MACHINE` notes the times of the last runs here for the report, in `metrics/full_run.yaml`,
-instead. Of a training that was interrupted and went on, it is the time of the last process alone.
+`--save MACHINE` instead writes the times of the last runs here to `metrics/full_run.yaml`, for the
+report. For an interrupted and resumed training, only the time of the last process counts.
 """
 
 import argparse
@@ -31,7 +31,7 @@ FULL_RUN = Path("metrics/full_run.yaml")
 
 
 def pending(repo: Repo) -> list[Stage]:
-    """The stages that are not up to date, and all that follow from them, in DVC's order of a run.
+    """The stages that are not up to date and all that depend on them, in the order of DVC's run.
 
     Raises:
         InputError: DVC sees no stages.
@@ -49,7 +49,7 @@ def pending(repo: Repo) -> list[Stage]:
 
 
 def times(source: str) -> dict[str, float]:
-    """Seconds by stage, of what ran here last on the data source and is in `dvc.lock`."""
+    """Seconds by stage of `dvc.lock`, for the last run here on the data source."""
     if not (TIMES.exists() and Path("dvc.lock").exists()):
         return {}
     runs = pd.read_csv(TIMES)
@@ -59,7 +59,7 @@ def times(source: str) -> dict[str, float]:
 
 
 def estimate(stage: str, seconds: Mapping[str, float]) -> float | None:
-    """How many seconds a stage will take, by those of the stages that ran; None: nothing tells."""
+    """Seconds that a stage will take, estimated from those of past runs; None: unknown."""
     name = stage.partition("@")[0]
     alike = [taken for other, taken in seconds.items() if other.partition("@")[0] == name]
     return seconds.get(stage, mean(alike) if alike else None)
@@ -84,15 +84,15 @@ def main(machine: str | None) -> None:
     unknown = minutes.isna().sum()
     print(
         f"To run: at most {len(stages)} of {total} stages, about {minutes.sum():.1f} minutes"
-        + (f" without the {unknown} of which no time is known." if unknown else ".")
+        + (f", not counting {unknown} without a known time." if unknown else ".")
     )
     print(minutes.to_string(float_format="%.1f", na_rep="?"))
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is not an error
     parser = argparse.ArgumentParser(prog="python -m tools.plan", description=__doc__)
-    parser.add_argument("--save", dest="machine", metavar="MACHINE", help="in a few words")
+    parser.add_argument("--save", dest="machine", metavar="MACHINE", help="its description")
     try:
         main(**vars(parser.parse_args()))
     except (InputError, DvcException) as error:

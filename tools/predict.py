@@ -1,9 +1,9 @@
 """Name the three likeliest classes of pictures, by models that this project trained.
 
-A picture is answered in a line, a folder in a CSV table. Each picture is prepared as those that the
-models were trained on. For Fashion-MNIST and most folders of pictures it is taken for one object on
-a plain ground and framed: trimmed, scaled and centred. What cannot be read is left out and named on
-standard error, and the exit status is then 1.
+Prints a line for each picture, or a CSV table for a folder. Each picture is prepared as those that
+the models were trained on. For Fashion-MNIST and most folders of pictures, it should show one
+object on a plain background; it is framed: trimmed, scaled and centred. Files that cannot be read
+are skipped and named on standard error; the exit status is then 1.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from stages.cli import InputError
 from stages.sources import pictures
 
 MODELS = Path("models/exported")
-# What is known of a model lies beside it; beside the mean of several heads, in that of the first.
-# Of two that say the same, the later is right.
+# They lie beside a model; for the mean of several heads, beside the first of them. Where two give
+# the same key, the later one counts.
 NOTES = ("calibration.json", "training.json", "1/training.json", "{model}.json")
 TOP, BATCH = 3, 256
 
@@ -36,17 +36,17 @@ def model_files(path: Path) -> list[Path]:
     """The model `path`, that of a training in the folder `path`, or all in the folder, by name.
 
     Raises:
-        InputError: there is none, or a file is no Keras model.
+        InputError: there is none, or a file is not a Keras model.
     """
     files, trained = [path], path / "model.keras"
     if os.path.isdir(path):
-        # What begins with a dot is not finished.
+        # A name that begins with a dot is unfinished.
         files = [trained] if trained.exists() else sorted(path.glob("[!.]*.keras"))
     for file in files or [path]:
         if file.suffix != ".keras" or not zipfile.is_zipfile(file):
             raise InputError(
-                f"{file} is no Keras model that was trained here, and has none in it; correct the "
-                "name, or `dvc pull` or train it"
+                f"{file} is not a .keras model or a folder with one; correct the path, or train "
+                "the model (`dvc pull` gets it from a remote)"
             )
     return files
 
@@ -60,9 +60,9 @@ def predict(
     validation image of all of them, to fit the mean's with.
 
     Raises:
-        InputError: one is no model of this project, or of other classes.
+        InputError: a file is not a model of this project, or has other classes.
     """
-    # They take seconds to import, which nobody should wait for to hear of a wrong name.
+    # Imported here, because it takes seconds: a wrong name is reported at once.
     from stages.results.evaluation import Predictions
     from stages.training.keras_setup import keras
 
@@ -75,10 +75,10 @@ def predict(
             answer = np.concatenate(parts).astype(float)
             sound = model.input_shape == (None, SIDE, SIDE)
             sound &= answer.shape == (len(images), classes or answer.shape[-1])
-            # In half precision the sum is off by a few thousandths.
+            # In half precision the sum differs from 1 by a few thousandths.
             if not (sound and np.allclose(answer.sum(axis=1), 1, atol=0.01)):
                 raise ValueError("it does not give probabilities of these classes for raw images")
-        except Exception as error:  # what others wrote makes Keras raise nearly everything
+        except Exception as error:  # foreign files make Keras raise nearly everything
             reason = textwrap.shorten(str(error), 200) or type(error).__name__
             raise InputError(f"{path} cannot be used ({reason}); name another model") from None
         classes = answer.shape[1]
@@ -97,7 +97,7 @@ def save_sheet(images: np.ndarray, path: Path) -> None:
 
 
 def notes_of(model: Path) -> dict[str, Any]:
-    """What is known of the model in the file `model`, by NOTES; {} for one from elsewhere."""
+    """The facts about the model in the file `model`, from `NOTES`; {} if there are none."""
     notes = {}
     for name in NOTES:
         path = model.parent / name.format(model=model.stem)
@@ -112,11 +112,11 @@ def main(
     show: Path | None = None,
     framed: bool | None = None,
 ) -> int:
-    """Print what the models say of the pictures; return 1 if one of them cannot be read, else 0.
+    """Print the classes of the pictures; return 1 if a picture cannot be read, else 0.
 
     Args:
-        framed: whether to frame the pictures; None for as the training pictures were. Models that
-            do not say it are taken for trained on the same pictures as those in `MODELS`.
+        framed: whether to frame the pictures. None: as the training pictures of the model were; if
+            it does not say so, as those of `MODELS` were.
 
     Raises:
         InputError: the model or `show` cannot be used, or there is no picture.
@@ -137,7 +137,7 @@ def main(
         except InputError as error:
             print(f"predict: error: {error}", file=sys.stderr)
     if show and (show.suffix != ".png" or show.resolve() in [file.resolve() for file in files]):
-        raise InputError(f"--show is {show}; name a .png file that is none of the pictures")
+        raise InputError(f"--show is {show}; name a .png file that is not one of the pictures")
     if not files:
         return 1
     names = notes.get("classes")
@@ -152,7 +152,7 @@ def main(
         table.writerow(["file", *columns, "warning"])
     for file, image, answer in zip(files, images, answers, strict=True):
         best = np.argsort(-answer, kind="stable")[: len(places)]
-        unlike = "unlike anything it knows" if answer.max() < notes.get("threshold", 0) else ""
+        unlike = "unlike most training images" if answer.max() < notes.get("threshold", 0) else ""
         warning = unlike if pictures.has_object(image) else "no object on it"
         if table:
             cells = [cell for label in best for cell in (names[label], f"{answer[label]:.6f}")]
@@ -166,14 +166,14 @@ def main(
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tools.predict", description=__doc__)
     parser.add_argument("paths", nargs="+", type=Path, metavar="IMAGE", help="a file or a folder")
-    of_models = "a .keras file, a training's folder such as models/vgg/study, or a folder of models"
-    parser.add_argument("--model", type=Path, default=MODELS, help=f"{of_models}; else {MODELS}")
-    parser.add_argument("--show", type=Path, metavar="PNG", help="picture of what the network sees")
-    framing = "trim pictures to their object, or not; else as the training pictures were"
+    kinds = "a .keras file, a training's folder such as models/vgg/study, or a folder of models"
+    parser.add_argument("--model", type=Path, default=MODELS, help=f"{kinds}; default: {MODELS}")
+    parser.add_argument("--show", type=Path, metavar="PNG", help="file for the prepared pictures")
+    framing = "trim pictures to their object, or not; default: as the training pictures"
     parser.add_argument(
         "--framing", dest="framed", action=argparse.BooleanOptionalAction, help=framing
     )
-    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
+    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may not be text
     for ending in (signal.SIGPIPE, signal.SIGINT):  # without a traceback: `... | head`, Ctrl-C
         signal.signal(ending, signal.SIG_DFL)
     try:

@@ -1,4 +1,4 @@
-"""Copies of the project in folders of their own, and Git and DVC in them."""
+"""Copies of the project in other folders, and Git and DVC in them."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from stages.cli import InputError
 ROOT = Path(__file__).parent.parent
 WRITTEN_BY_STAGES = ("dvc.lock", "metrics/", "plots/", "models/exported/", "models/cards/")
 NOT_BY_STAGES = ("metrics/ablation.csv", "metrics/full_run.yaml")
-# By these Git tells its hooks where the repository is.
+# With these Git tells its hooks where the repository is.
 LOCATION = ("GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 NAME, EMAIL = "demo", "demo@localhost"
 
@@ -20,8 +20,8 @@ NAME, EMAIL = "demo", "demo@localhost"
 def environment() -> dict[str, str]:
     """The environment for Git and DVC in another folder.
 
-    It is the user's without all that is for Git, which may be of another repository, ignore files,
-    sign commits and run hooks. This interpreter's programs come first on the path.
+    It is the user's without Git's variables, which may name another repository, ignore files, sign
+    commits and run hooks. This interpreter's programs come first on the path.
     """
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
@@ -48,19 +48,19 @@ def dvc(folder: Path, *arguments: str, **options: Any) -> subprocess.CompletedPr
 
 
 def project_files() -> list[str]:
-    """The files that Git has of the project, or would have after `git add`, as they lie there.
+    """The files that Git has of the project, or would have after `git add`.
 
     Raises:
         InputError: Git is not installed or refuses.
     """
-    # With the user's settings, which may say that a repository of somebody else's is safe.
+    # With the user's settings, which may call another user's repository safe.
     inside = {name: value for name, value in os.environ.items() if name not in LOCATION}
     listing = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
     options = {"env": inside, "check": False, "capture_output": True, "errors": "surrogateescape"}
     try:
         done = git(ROOT, *listing, **options)
     except FileNotFoundError:
-        raise InputError("Git is not installed, and the copy is a repository") from None
+        raise InputError("Git is not installed; the copy needs it") from None
     if done.returncode or not done.stdout:
         said = " ".join(done.stderr.split()) or "the folder is ignored by the repository around it"
         raise InputError(
@@ -74,7 +74,7 @@ def copy_project(folder: Path, results: bool = False) -> None:
     """Make `folder` a fresh repository of the project, without a commit, on the branch `main`.
 
     Args:
-        results: with what stages wrote, as far as it is in Git.
+        results: with those outputs of the stages that are in Git.
     """
     for name in project_files():
         if results or name in NOT_BY_STAGES or not name.startswith(WRITTEN_BY_STAGES):
