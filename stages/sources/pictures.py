@@ -37,7 +37,7 @@ def read(path: Path, framed: bool = True) -> np.ndarray:
         raise
     except Exception as error:  # damaged files make Pillow raise nearly everything
         reason = textwrap.shorten(str(error), 150) or type(error).__name__
-        raise InputError(f"{path} cannot be read ({reason}); replace or remove it") from None
+        raise InputError(f"{path} cannot be read ({reason}); replace it or leave it out") from None
 
 
 def prepare(picture: Image.Image, framed: bool = True) -> np.ndarray:
