@@ -99,7 +99,7 @@ def picture(content: dict[str, Any], path: Path) -> None:
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel(
-        f"The pipeline's images a second, divided by a rival's: median and range, {content['date']}"
+        f"Pipeline's images per second, divided by a rival's; median and range, {content['date']}"
         f"\n{content['machine']['processor']}, {content['machine']['cores']} cores",
     )
     figures.save(figure, path)

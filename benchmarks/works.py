@@ -44,7 +44,7 @@ class Work(NamedTuple):
 
 
 def turn(rival: Rival, work: Work) -> float:
-    """How many images a second go through.
+    """Images per second.
 
     It is in this module because new processes do not load the `__main__` of a package.
     """

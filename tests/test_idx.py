@@ -89,7 +89,7 @@ def test_files_by_url(project, digits, web_server):
 
 
 def test_a_changed_file_is_refused(project, digits):
-    """It is no dep of the stage: only its sum in the params tells DVC of a change."""
+    """It is not a dep of the stage: only its checksum in the params tells DVC of a change."""
     path = use(project, digits)["train_images"]
     path.write_bytes(gzip.compress(content(digits["test_images"])))
     message = message_of(ingest.main)

@@ -189,7 +189,7 @@ class TestRefusals:
         assert printed.err.count("\n") == 3
 
 
-def test_a_slip_is_told_of_before_keras_is_imported():
+def test_a_mistake_is_reported_before_keras_is_imported():
     for package in ("keras", "tensorflow"):
         Path(f"{package}.py").write_text("raise SystemExit('imported')")
     command = [sys.executable, "-m", "tools.predict", "--model", "models", "nowhere.png"]

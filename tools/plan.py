@@ -39,8 +39,8 @@ def pending(repo: Repo) -> list[Stage]:
     graph = repo.index.graph  # from a stage to those that it depends on
     if not graph:
         raise InputError(
-            "DVC sees no stage: dvc.yaml is missing, or lies in a folder that a Git repository "
-            "around it ignores; `git init` here makes it a repository of its own"
+            "DVC sees no stage: dvc.yaml is missing, or is in a folder that a Git repository "
+            "around it ignores; `git init` here makes it a separate repository"
         )
     names = repo.status()
     changed = [stage for stage in graph if stage.addressing in names]
