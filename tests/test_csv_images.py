@@ -46,4 +46,4 @@ def test_there_may_be_as_many_classes_as_are_named(tmp_path):
     assert images.classes == letters
     assert images.labels.tolist() == list(range(14, 26))
     message = message_of(read, tmp_path, table, letters[:25])
-    assert "line 13, column label: the cell is 25, where" in message
+    assert "line 13, column label: the cell is 25;" in message

@@ -121,4 +121,4 @@ def test_one_colour_is_all_ground(size):
 @pytest.mark.parametrize("pixels", [np.full((40, 40), 0.5, "f4"), np.full((40, 40), 70_000, "i4")])
 def test_what_does_not_say_how_light_it_is(tmp_path, pixels):
     path = written(Image.fromarray(pixels), tmp_path / "bad.tiff")
-    assert "do not say what white is" in message_of(pictures.read, path)
+    assert "without a defined white" in message_of(pictures.read, path)
