@@ -170,7 +170,7 @@ def summary(models: list[Model], classifiers: list[Classifier]) -> dict[str, flo
     return {name.replace("-", "_"): round(number, 5) for name, number in numbers.items()}
 
 
-def calibration(model: Model) -> dict[str, float | list[str]]:
+def calibration(model: Model) -> dict[str, float]:
     """How to read the probabilities of the folds of `model`, from their validation images alone.
 
     Every training image is a validation image of one fold. `temperature` is the one with the lowest
@@ -181,11 +181,7 @@ def calibration(model: Model) -> dict[str, float | list[str]]:
     temperature = evaluation.best_temperature(validation)
     largest = validation.at(temperature).probabilities.max(axis=1)
     threshold = float(np.quantile(largest, LEAST_SURE))
-    return {
-        "classes": model.classes,
-        "temperature": round(temperature, 4),
-        "threshold": round(threshold, 4),
-    }
+    return {"temperature": round(temperature, 4), "threshold": round(threshold, 4)}
 
 
 def main() -> None:

@@ -193,7 +193,6 @@ def test_predictions_are_calibrated_on_validation_images_alone():
     wrong = trained(one_hot([1, 1]), validation=validation)
     calibration = compare.calibration(Model("lenet", "a", [right]))
     assert compare.calibration(Model("lenet", "a", [wrong])) == calibration
-    assert calibration["classes"] == ["cat", "dog"]
     assert calibration["temperature"] > 2
     largest = validation.at(calibration["temperature"]).probabilities.max()
     assert largest == pytest.approx(0.8, abs=0.02)
