@@ -136,7 +136,7 @@ def test_networks_are_ranked_unless_their_weights_are_random(demo, own):
 def test_an_ablation_is_shown_where_there_is_one(own, tmp_path):
     folder = copy_inputs(own.folder, tmp_path)
     first = {"network": "vgg", "changes": "epochs: 3", "mean": 0.5, "standard_deviation": 0.01}
-    second = {**first, "difference": 0.0123, "low": -0.0345, "high": 0.0567}
+    second = {**first, "difference": 0.0123, "low": -0.0345, "high": 0.0567, "significant": "no"}
     pd.DataFrame([first, second]).to_csv(folder / report.ABLATION, index=False)
     assert {"+1.23", "\N{MINUS SIGN}3.45", "+5.67"} <= set(made(folder).read.cells)
 

@@ -2,7 +2,8 @@
 
 One row per recipe, in the order of the file: the hyperparameters that differ from the row before,
 the mean and the standard deviation of the test accuracy over the folds, and the difference to the
-row before it, paired by fold, with its 95 % interval (`stages/results/statistics.py`).
+row before it, paired by fold, with its 95 % interval (`stages/results/statistics.py`). A network
+stands in the table once all its trainings are evaluated.
 """
 
 from pathlib import Path
@@ -52,14 +53,21 @@ def rows(folder: Path, settings: Params, network: str) -> list[dict[str, object]
         if earlier is not None:
             paired = statistics.paired_by_fold(accuracies, earlier)
             row |= {key: paired[key] for key in ("difference", "low", "high")}
+            row["significant"] = "no" if row["low"] <= 0 <= row["high"] else "yes"
         table.append(row)
         before, earlier = now, accuracies
     return table
 
 
+def is_evaluated(folder: Path, settings: Params, network: str) -> bool:
+    place = folder / "metrics" / network
+    return all((place / recipe).exists() for recipe in getattr(settings, network))
+
+
 def main(folder: Path) -> None:
     settings = params.load(folder / "params.yaml")
-    table = pd.DataFrame([row for network in NETWORKS for row in rows(folder, settings, network)])
+    networks = [network for network in NETWORKS if is_evaluated(folder, settings, network)]
+    table = pd.DataFrame([row for network in networks for row in rows(folder, settings, network)])
     with atomic_file(OUTPUT) as unfinished:
         table.to_csv(unfinished, index=False)
     print(f"ablation: {len(table)} rows in {OUTPUT}")
