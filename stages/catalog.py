@@ -1,14 +1,14 @@
 """The networks and the backbones that there are: what is fixed about each, in one place.
 
-No stage depends on this file, as none depends on `params.py`: what a stage makes of a row (the
-layers it builds, the tensors it reads) follows from its own modules and params, or is checked.
+No stage depends on this file, as none depends on `params.py`, so that a new row makes no stage out
+of date. After a change of a backbone's `application` or `module` force its `features` by hand.
 """
 
 from typing import NamedTuple
 
 
 class OutsideFile(NamedTuple):
-    """A file by its name, the same in every place, and a pinned sum, `sha256:...` or `md5:...`."""
+    """A file by its name, and its pinned checksum, `sha256:...` or `md5:...`."""
 
     name: str
     sum: str
@@ -23,7 +23,7 @@ class Backbone(NamedTuple):
     licence: of the published weights, as Hugging Face names it.
     home: the base URL of its files.
     files: any of them will do; they hold the same tensors in another container.
-    tensor_sums: by the layer that it is cut off after, the sum over its tensors.
+    tensor_sums: by the layer that it is cut off after, the checksum of its tensors.
     """
 
     title: str

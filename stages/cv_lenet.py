@@ -1,8 +1,10 @@
 """Train LeNet-5 on one fold of the training set, from scratch.
 
-Reads `data/encoded/train/` and, for a recipe with `tuned` values, `metrics/hyperparameters.yaml`.
-Writes for RECIPE and FOLD `models/lenet/RECIPE-FOLD/`; `stages/training/fitting.py` says what is in
-it.
+Reads `data/encoded/train/` and, for `tuned` values, `metrics/hyperparameters.yaml`. Writes for
+RECIPE and FOLD `models/lenet/RECIPE-FOLD/`: `model.keras`, and what `stages/training/fitting.py`
+says. With `seed_by_fold` each fold has its own initial weights, shuffling, dropout and
+augmentation, as in deep ensembles (Lakshminarayanan et al. 2017, Simple and Scalable Predictive
+Uncertainty Estimation using Deep Ensembles).
 """
 
 import shutil
@@ -30,16 +32,6 @@ def resolved(recipe: LenetRecipe, tuned: dict[str, float]) -> LenetRecipe:
     return recipe.model_copy(update={name: tuned[name] for name in names})
 
 
-def seed_of(recipe: LenetRecipe, fold: int, default: int) -> int:
-    """The seed of one fold's initial weights, shuffling, dropout and augmentation.
-
-    With `seed_by_fold` each fold has its own, as in deep ensembles (Lakshminarayanan et al. 2017,
-    Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles).
-    """
-    seed = default if recipe.seed is None else recipe.seed
-    return seed + fold - 1 if recipe.seed_by_fold else seed
-
-
 def main(recipe: str, fold: int) -> None:
     settings = params.load()
     chosen = params.recipe(settings.lenet, recipe, "lenet")
@@ -51,7 +43,7 @@ def main(recipe: str, fold: int) -> None:
     x, y = map(load_array, paths)
     classes = tuple(read_json(INPUT / "classes.json"))
     training_rows, validation_rows = fold_rows(len(x), folds, fold, settings.seed)
-    seed = seed_of(chosen, fold, settings.seed)
+    seed = settings.seed + (fold - 1 if chosen.seed_by_fold else 0)
 
     name = f"cv_lenet@{recipe}-{fold}"
     identity = {**chosen.model_dump(), "seed": seed, "fold": fold, "folds": folds}

@@ -31,7 +31,6 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 Rates = Annotated[list[Rate], Field(min_length=1)]
 Pixels = Annotated[int, Field(ge=1, le=8)]
 Width = Annotated[int, Field(ge=1, le=65536)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Folds = Annotated[list[int], Field(min_length=2)]
 Place = Annotated[str, Field(pattern=r"^[^\x00]+\Z")]
 Url = Annotated[str, Field(pattern=r"^https?://[^/?#\s]+/([^?#\s]*/)?\w[\w.-]*\Z")]
@@ -115,7 +114,6 @@ class Tune(Section):
     patience: PositiveInt = required("Epochs without a better validation loss end a trial.", 5, 2)
     max_epochs: PositiveInt = required("Maximum number of epochs per trial.", 10, 5)
     factor: Annotated[int, Field(ge=2)] = required("Hyperband promotes one in this many.", 3, 2)
-    hyperband_iterations: PositiveInt = required("Runs of the whole algorithm.", 1, 2)
     max_trials: PositiveInt = required("Maximum number of trials; not for Hyperband.", 20, 5)
 
     @property
@@ -155,7 +153,6 @@ class LenetRecipe(TrainingRecipe):
     erasing: Fraction | None = optional("Share of training images with random erasing.", 0.25, 0.15)
     average_mirrored: bool | None = optional("Predicts the mean of an image and its mirror image.")
     average_shifted: Pixels | None = optional("Averages over shifts by this many pixels too.", 1, 3)
-    seed: Seed | None = optional("Seed of the trainings; the folds keep the global `seed`.", 5, 6)
     seed_by_fold: bool | None = optional("Fold n adds n - 1 to the seed.")
 
 
@@ -182,16 +179,14 @@ class FeaturesRecipe(Section):
     backbone: BackboneName = required("A key of the section `backbone`.")
     input_size: Annotated[int, Field(ge=32, le=512)] = required("Image side in pixels.", 96, 40)
     preprocessing: Literal["unit", "imagenet"] = required("Pixels 0-1, or ImageNet preprocessing.")
-    pooling: Literal["none", "avg", "avg_2x2", "avg_4x4"] = required(
-        "Average pooling of each layer."
-    )
+    pooling: Literal["none", "avg", "avg_2x2"] = required("Average pooling of each layer.")
     layers: Layers | None = optional("Layers instead of `backbone.NAME.layer`.", ["block4_pool"])
     mirrored: bool | None = optional("Mirror images too, for training and prediction.")
     precision: Precision | None = optional("Keras's dtype policy instead of float32.")
 
 
 class _WithoutHeads(Section):
-    seed: Seed = required("The seed of all random numbers.", 0, 1)
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = required("The seed of all random numbers.", 0, 1)
     data: Data
     clean: Clean
     tune: Tune

@@ -83,6 +83,9 @@ class Lenet(keras_tuner.HyperModel):
         # Here, because Keras Tuner copies the callbacks of `search`, and this one holds the images.
         kwargs["callbacks"] = [*kwargs["callbacks"], BeginEpoch(batches)]
         history = model.fit(batches, shuffle=False, **kwargs)
+        # A trial that diverges is the worst of all; Keras Tuner would take NaN for an error.
+        losses = history.history["val_loss"]
+        history.history["val_loss"] = [math.inf if math.isnan(loss) else loss for loss in losses]
         searched = {name: hp.values[name] for name in SEARCHABLE if name in hp.values}
         epochs, accuracies = history.epoch, history.history["val_accuracy"]
         print(
@@ -137,16 +140,11 @@ def make_tuner(model: Lenet, tune: params.Tune, folder: Path, seed: int) -> kera
         "max_consecutive_failed_trials": 1,
     }
     if tune.algorithm == "hyperband":
-        needed = first_round_trials(tune.max_epochs, tune.factor) * tune.hyperband_iterations
-        if combinations(tune) < needed:
+        if combinations(tune) < first_round_trials(tune.max_epochs, tune.factor):
             print("tune: too few combinations for Hyperband; training each of them to the end")
             return keras_tuner.GridSearch(model, **common)
         return keras_tuner.Hyperband(
-            model,
-            max_epochs=tune.max_epochs,
-            factor=tune.factor,
-            hyperband_iterations=tune.hyperband_iterations,
-            **common,
+            model, max_epochs=tune.max_epochs, factor=tune.factor, **common
         )
     kinds = {
         "bayesian": keras_tuner.BayesianOptimization,

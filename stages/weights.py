@@ -61,7 +61,7 @@ def main(name: str) -> None:
     pinned = published.tensor_sums.get(settings.layer)
     if settings.weights == "imagenet" and pinned and tensor_sum(tensors) != pinned:
         raise InputError(
-            f"{path}: its tensors have the sum {tensor_sum(tensors)}, not {pinned}, which "
+            f"{path}: its tensors have the checksum {tensor_sum(tensors)}, not {pinned}, which "
             "stages/catalog.py pins: they are not the published weights; fetch the file again"
         )
     with atomic_file(f"models/pretrained/{name}.npz") as unfinished:

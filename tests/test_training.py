@@ -229,12 +229,6 @@ def trained(tmp_path_factory) -> Path:
     return folder
 
 
-def test_a_fold_may_have_a_seed_of_its_own():
-    assert cv_lenet.seed_of(recipe(), 2, 7) == 7
-    assert cv_lenet.seed_of(recipe(seed_by_fold=True), 2, 7) == 8
-    assert cv_lenet.seed_of(recipe(seed=3, seed_by_fold=True), 2, 7) == 4
-
-
 class TestOneFold:
     """With every option; the demo trains the study's recipe."""
 

@@ -114,6 +114,15 @@ def test_the_first_error_in_a_trial_ends_the_search(project, monkeypatch):
     assert not tune.OUTPUT.exists()
 
 
+def test_a_trial_that_diverges_is_the_worst(project):
+    changes = {"algorithm": "random", "objective": "val_loss", "max_trials": 1, "max_epochs": 1}
+    set_params(project, {f"tune.{key}": value for key, value in changes.items()})
+    labels = np.full((60, 26), np.nan, np.float32)
+    np.save(project / tune.INPUT / "labels.npy", labels)
+    tune.main()
+    assert list(pd.read_csv(tune.OUTPUT / "trials.csv")["val_loss"]) == [np.inf]
+
+
 @pytest.mark.long
 def test_a_single_value_is_not_searched(project):
     """The two combinations that are left are both trained to the end, without Hyperband."""

@@ -113,7 +113,7 @@ def test_another_file_and_other_tensors_are_refused(project, tmp_path, monkeypat
     monkeypatch.setenv("FASHION_MIRROR", str(tmp_path))
     assert VGG16 in message_of(weights.main, "vgg16")
     pin(monkeypatch, path, tensor_sums={SHALLOW: "0" * 64})
-    assert "its tensors have the sum" in message_of(weights.main, "vgg16")
+    assert "its tensors have the checksum" in message_of(weights.main, "vgg16")
     assert not (project / "models").exists()
 
 

@@ -106,16 +106,15 @@ def pooled(
 ) -> keras.KerasTensor:
     """The outputs of the layers as one float32 tensor of features.
 
-    `pooling` is `none`, which leaves (n, h, w, c), `avg_2x2` or `avg_4x4`, which divide h and w by
-    2 or 4, or `avg`, which leaves (n, c). The outputs of several layers are each pooled, flattened
-    and concatenated to (n, d).
+    `pooling` is `none`, which leaves (n, h, w, c), `avg_2x2`, which halves h and w, or `avg`, which
+    leaves (n, c). The outputs of several layers are each pooled, flattened and concatenated to
+    (n, d).
     """
     layers = keras.layers
     outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
     pooling = {
         "avg": layers.GlobalAveragePooling2D,
         "avg_2x2": partial(layers.AveragePooling2D, 2),
-        "avg_4x4": partial(layers.AveragePooling2D, 4),
     }
     if recipe.pooling != "none":
         outputs = [

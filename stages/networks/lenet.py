@@ -22,7 +22,7 @@ def build(
         batch_normalization: after each pooling, before the ReLU (Ioffe and Szegedy 2015). After the
             pooling it has a quarter of the values to normalise.
         dropout: share of the inputs of each hidden dense layer that training sets to 0.
-        flip: training mirrors every second image, left to right.
+        flip: training mirrors half of the images, at random, left to right.
         shift: training shifts each image by up to so many pixels each way; the rest is black.
         erasing: share of the training images in which a rectangle of 2 to 33 % of the area is set
             to black (Zhong et al. 2020, Random Erasing Data Augmentation).

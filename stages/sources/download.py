@@ -1,4 +1,4 @@
-"""Files from outside: from the mirror or their public homes, and used only if the sum is right.
+"""Files from outside: from the mirror or their public homes, used only if the checksum is right.
 
 The environment variable FASHION_MIRROR names a folder, or the base URL of a web server, that holds
 the same files and is tried first. It is no param, because it cannot change a result.
@@ -35,7 +35,7 @@ def fetch(files: Sequence[OutsideFile], homes: Sequence[str]) -> Path:
         homes: base URLs, tried in this order after the mirror.
 
     Raises:
-        InputError: no place has a file with its pinned sum.
+        InputError: no place has a file with its pinned checksum.
     """
     mirror = os.environ.get("FASHION_MIRROR", "")
     failures = []
@@ -47,7 +47,7 @@ def fetch(files: Sequence[OutsideFile], homes: Sequence[str]) -> Path:
             path = Path(os.path.expanduser(mirror), file.name)
             if path.is_file() and hash_matches(path, file.sum):
                 return path
-            failures.append(f"{path} {'has another sum' if path.exists() else 'is missing'}")
+            failures.append(f"{path} {'has another checksum' if path.exists() else 'is missing'}")
     bases = (mirror, *homes) if "://" in mirror else homes
     for base, file in product(bases, files):
         url = f"{base.rstrip('/')}/{file.name}"
@@ -56,22 +56,22 @@ def fetch(files: Sequence[OutsideFile], homes: Sequence[str]) -> Path:
         except requests.RequestException as error:
             answered = error.response is not None  # else the text is a chain of library errors
             failures.append(f"{url} ({error if answered else type(error).__name__})")
-        except ValueError as error:  # Pooch's for a wrong sum
+        except ValueError as error:  # Pooch's for a wrong checksum
             failures.append(f"{url} ({error})")
     names = " or ".join(dict.fromkeys(file.name for file in files))
     raise InputError(f"cannot get {names}: {', '.join(failures)}; {WAYS_OUT}")
 
 
 def check(path: Path, pinned: str, remedy: str) -> None:
-    """Raise an `InputError` that ends in `remedy` unless the file `path` has the sum `pinned`."""
+    """Raise an `InputError` that ends in `remedy` unless `path` has the checksum `pinned`."""
     if not hash_matches(path, pinned):
         algorithm = pinned.partition(":")[0]
         actual = f"{algorithm}:{pooch.file_hash(path, algorithm)}"
-        raise InputError(f"{path} has the sum {actual}, where {pinned} is pinned; {remedy}")
+        raise InputError(f"{path} has the checksum {actual}, where {pinned} is pinned; {remedy}")
 
 
 def _kept(file: OutsideFile) -> Path:
-    # By its sum, because data sets of one family have files of the same names.
+    # By its checksum, because data sets of one family have files of the same names.
     return DOWNLOADS / file.sum.partition(":")[2] / file.name
 
 
