@@ -22,6 +22,10 @@ STUDY = {
 }
 
 
+def git_output(folder: Path, *command: str) -> str:
+    return git(folder, *command, capture_output=True, text=True).stdout
+
+
 def read_params(folder: Path) -> dict[str, Any]:
     return yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
 

@@ -39,15 +39,11 @@ def test_the_page_has_the_table_of_the_committed_run():
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("full_precision")
 @pytest.mark.parametrize("work", [WORKS[0], WORKS[1], WORKS[3], WORKS[6]], ids=lambda w: w.title)
 def test_every_rival_does_its_work(monkeypatch, work):
-    from stages.training.keras_setup import keras  # not at the top, for the rivals' processes
-
     monkeypatch.chdir(ROOT)
-    try:
-        for name, rival in work.rivals.items():
-            if name == TORCH:
-                pytest.importorskip("torch")
-            rival(8, work.network, work.recipe)()
-    finally:
-        keras.config.set_dtype_policy("float32")
+    for name, rival in work.rivals.items():
+        if name == TORCH:
+            pytest.importorskip("torch")
+        rival(8, work.network, work.recipe)()

@@ -34,17 +34,13 @@ def pictures(entered: Path) -> ImageSet:
     return images.load("data/clean", "test")
 
 
-def git(folder: Path, *command: str) -> str:
-    return project.git(folder, *command, capture_output=True, text=True).stdout
-
-
 def test_the_demo_runs_every_kind_of_stage_and_commits_the_run_on_main(finished):
     log = (finished.parent / "demo.log").read_text()
     stages = {name.partition("@")[0] for name in read_yaml(finished / "dvc.yaml")["stages"]}
     assert {name.partition("@")[0] for name in ran(log)} == stages
-    assert git(finished, "branch", "--show-current") == "main\n"
-    assert git(finished, "status", "--porcelain") == ""
-    committed = git(finished, "ls-files").splitlines()
+    assert project.git_output(finished, "branch", "--show-current") == "main\n"
+    assert project.git_output(finished, "status", "--porcelain") == ""
+    committed = project.git_output(finished, "ls-files").splitlines()
     written = ("metrics/compare.json", "plots/report.html", "models/exported/1.keras")
     assert {"dvc.lock", *written} <= set(committed)
 
