@@ -97,6 +97,13 @@ def test_a_clone_in_which_a_pull_failed_runs_nothing_and_loses_nothing(clone):
 
 
 @pytest.mark.long
+def test_compare_runs_in_a_clone_without_the_cache(clone):
+    with (clone / "stages/compare.py").open("a") as file:
+        file.write("\n# a change\n")
+    assert set(ran(repro(clone, "--allow-missing"))) == {"compare"}
+
+
+@pytest.mark.long
 def test_in_a_clone_a_second_recipe_does_not_train_the_first(clone):
     params = read_yaml(clone / "params.yaml")
     changes = {f"{network}.second": params[network]["study"] for network in ("lenet", "resnet")}
