@@ -48,4 +48,4 @@ def test_the_users_own_settings_of_matplotlib_change_nothing(tmp_path, module):
     found = 'rcParams["text.usetex"], rcParams["savefig.dpi"]'
     code = f"import stages.{module}; from matplotlib import rcParams; print({found})"
     own = {"MATPLOTLIBRC": str(tmp_path), "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    assert run_python(tmp_path, "-c", code, **own).stdout == "False 100.0\n"
+    assert run_python(tmp_path, "-c", code, **own).stdout == "False 100\n"
