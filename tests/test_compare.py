@@ -134,7 +134,8 @@ def test_the_best_training_is_chosen_on_validation_images():
     good_on_test = trained(one_hot([0, 1]), [0, 1], validation=wrong)
     good_on_validation = trained(one_hot([1, 0]), [0, 1], validation=right)
     best, folds = runs.classifiers([Model("vgg", "a", [good_on_test, good_on_validation])])
-    assert (best.name, best.title, best.test.accuracy) == ("vgg-a", "VGG16, frozen (a), fold 2", 0)
+    assert (best.name, best.title) == ("vgg-a", "VGG16, frozen (recipe a), fold 2")
+    assert best.test.accuracy == 0
     assert folds.test.probabilities.tolist() == np.full((2, 10), [0.5] * 2 + [0] * 8).tolist()
 
 
@@ -150,7 +151,7 @@ def test_all_networks_weigh_the_same_however_often_each_was_trained():
     ]  # fmt: skip
     mean = classifiers["all-a"].test.probabilities
     np.testing.assert_allclose(mean, [[0.45, 0.55]])
-    assert classifiers["all-a"].title == "All networks, 6 trainings (a)"
+    assert classifiers["all-a"].title == "All networks, 6 trainings (recipe a)"
 
 
 def test_an_ensemble_is_weighted_on_images_that_no_member_was_trained_on():

@@ -48,9 +48,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """
     names = dict.fromkeys(("class", "actual", "predicted"), str)
     with readable(path):
-        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=names)
-    shown = {key: frame[key].map(tables.titled) for key in ("model", "title") if key in frame}
-    return frame.assign(**shown)
+        return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=names)
 
 
 def picture(path: str | Path) -> str:
@@ -125,9 +123,8 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for write in (tables.percent, tables.loss, tables.number, tables.listed, tables.titled):
+    for write in (tables.percent, tables.loss, tables.number, tables.listed, runs.called):
         templates.filters[write.__name__] = write
-    templates.filters["called"] = frames.called
     modules = {"charts": charts, "errors": errors, "frames": frames, "study": study}
     used = {"texts": tables.texts, "percent": tables.percent, "loss": tables.loss}
     templates.globals |= {**modules, **used, "picture": picture}

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from stages.report.tables import titled
 from stages.results.figures import TRAINING_COLOR, VALIDATION_COLOR, mpl, plt
 from stages.results.runs import Model
 
@@ -68,7 +67,7 @@ def learning_curves(model: Model, measure: str, limits: tuple[float, float]) -> 
         axes.set(xlabel="epoch", ylabel=measure, ylim=limits)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
-        return embedded(figure, f"{measure} by epoch: {titled(model.title)}")
+        return embedded(figure, f"{measure} by epoch: {model.title}")
 
 
 def reliability(bins: pd.DataFrame, title: str) -> Markup:

@@ -6,18 +6,14 @@ import numpy as np
 import pandas as pd
 
 from stages.catalog import NETWORKS
-from stages.report.tables import listed, titled
+from stages.report.tables import listed
 from stages.results import runs, study
 from stages.results.ranking import ALL
-from stages.results.runs import Model
+from stages.results.runs import Model, called
 from stages.results.statistics import paired_by_fold
 
 TITLES = {name: network.title for name, network in NETWORKS.items()}
 TITLES[ALL] = "All together"
-
-
-def called(recipe: str) -> str:
-    return "study's settings" if recipe == "study" else f"recipe {recipe}"
 
 
 def short(score: float, measure: str) -> str:
@@ -26,7 +22,11 @@ def short(score: float, measure: str) -> str:
 
 
 def first_screen(
-    results: pd.DataFrame, classifiers: pd.DataFrame, measure: str, footnoted: bool
+    models: list[Model],
+    results: pd.DataFrame,
+    classifiers: pd.DataFrame,
+    measure: str,
+    footnoted: bool,
 ) -> pd.DataFrame:
     """The table that stands first, as texts: a row a network or an ensemble, a column a recipe.
 
@@ -36,15 +36,15 @@ def first_screen(
         footnoted: mark ResNet50 at the study's settings.
     """
     table = pd.DataFrame(columns=["Study"])
-    for (network, recipe), rows in results.groupby(["network", "recipe"], sort=False):
-        name, ours = rows["model"].iloc[0].partition(" (")[0], f"Ours, {called(recipe)}"
-        scores = rows.set_index("measure")
+    for model in models:
+        name, ours = model.kind, f"Ours, {called(model.recipe)}"
+        scores = results[results["model"] == model.title].set_index("measure")
         mean = study.MEAN if study.MEAN in scores.index else study.TEST
         for column, key in (("Study", f"study_{measure}"), (ours, measure)):
             values = scores[key].reindex([mean, study.SPREAD]).dropna()
             if len(values):
                 table.loc[name, column] = " \u00b1 ".join(short(value, measure) for value in values)
-        if footnoted and (network, recipe) == ("resnet", "study"):
+        if footnoted and model.name == "resnet-study":
             table.loc[name, ours] += "\u00b9"
         if study.TOGETHER in scores.index:
             together = scores[measure][study.TOGETHER]
@@ -90,7 +90,7 @@ def with_temperatures(classifiers: pd.DataFrame, models: list[Model]) -> pd.Data
 
 def recorded_settings(models: list[Model]) -> pd.DataFrame:
     """What every training was told, as it recorded it: a row a setting, a column a model."""
-    recorded = {titled(model.title): model.runs[0].training for model in models}
+    recorded = {model.title: model.runs[0].training for model in models}
     table = pd.DataFrame(recorded, dtype=object).drop(["classes", "best_epoch"]).fillna("")
     return table.rename(index=lambda key: key.replace("_", " ")).rename_axis("Setting")
 

@@ -37,11 +37,6 @@ def listed(items: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def titled(title: str) -> str:
-    """The title of a model or classifier. "The study" is the paper, never our recipe."""
-    return title.replace("(study)", "(study's settings)")
-
-
 # By the last word of a column's name: that says what is measured.
 FORMATS = {
     **dict.fromkeys(("accuracy", "mean", "deviation", "confidence", "error"), percent),

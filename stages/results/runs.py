@@ -14,6 +14,11 @@ from stages.results import evaluation
 from stages.results.evaluation import METRICS, Predictions, Run
 
 
+def called(recipe: str) -> str:
+    """A recipe, for people. "The study" is the paper, never our recipe."""
+    return "study's settings" if recipe == "study" else f"recipe {recipe}"
+
+
 @dataclass(frozen=True)
 class Model:
     """A network trained by one recipe, once or once a fold.
@@ -34,10 +39,14 @@ class Model:
         return f"{self.network}-{self.recipe}"
 
     @property
-    def title(self) -> str:
+    def kind(self) -> str:
         network = NETWORKS[self.network]
         how = ", random weights" if self.random else ", frozen" if network.frozen else ""
-        return f"{network.title}{how} ({self.recipe})"
+        return f"{network.title}{how}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} ({called(self.recipe)})"
 
     @property
     def classes(self) -> list[str]:
@@ -171,7 +180,7 @@ def classifiers(models: list[Model]) -> list[Classifier]:
         title = f"All networks, {trainings} trainings"
         if any(model.random for model in members):
             title += ", random weights"
-        title += f" ({recipe})"
+        title += f" ({called(recipe)})"
         tests, weights = [model.together for model in members], ensemble_weights(members)
         answers.append(Classifier(name, title, together(tests)))
         title += f", weighted {', '.join(f'{weight:.2f}' for weight in weights)}"
