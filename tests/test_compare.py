@@ -50,10 +50,9 @@ def test_mcnemar_is_the_exact_binomial_test():
     """Of 15 images that only one of two gets right, 3 are the first's: 2 * P(X <= 3), n = 15."""
     first, second = np.repeat([1, 0, 0], [12, 3, 25]), np.repeat([0, 1, 0], [12, 3, 25])
     labels = np.zeros(40, int)
-    test = statistics.mcnemar(first, second, labels)
-    assert (test["only_first_right"], test["only_second_right"]) == (3, 12)
-    assert test["mcnemar_p_value"] == pytest.approx(2 * (1 + 15 + 105 + 455) / 2**15)
-    assert statistics.mcnemar(first, first, labels)["mcnemar_p_value"] == 1
+    p = statistics.mcnemar(first, second, labels)
+    assert p == pytest.approx(2 * (1 + 15 + 105 + 455) / 2**15)
+    assert statistics.mcnemar(first, first, labels) == 1
 
 
 def test_wilsons_interval():
@@ -66,7 +65,7 @@ def test_folds_are_compared_by_the_corrected_resampled_t_test():
     """By hand: mean 0.00762, s = 0.001489; s^2 (1/5 + 1/4) in place of s^2 / 5; t(0.975, 4)."""
     mean, error = 0.00762, 0.001489 * np.sqrt(1 / 5 + 1 / 4)
     expected = {"difference": mean, "low": mean - 2.776 * error, "high": mean + 2.776 * error}
-    expected |= {"t": mean / error, "degrees_of_freedom": 4, "p_value": 0.001585}
+    expected["p_value"] = 0.001585
     assert statistics.paired_by_fold(VGG, LENET) == pytest.approx(expected, rel=2e-3)
 
 

@@ -18,12 +18,8 @@ COLUMNS = (
     "difference",
     "low",
     "high",
-    "t",
-    "degrees_of_freedom",
     "p_value",
     "together_difference",
-    "only_first_right",
-    "only_second_right",
     "mcnemar_p_value",
     "verdict",
 )
@@ -49,7 +45,7 @@ def between_networks(models: list[Model]) -> pd.DataFrame:
             one, other = answers[first], answers[second]
             row = {"recipe": recipe, "first": first, "second": second}
             row["together_difference"] = one.accuracy - other.accuracy
-            row |= mcnemar(one.predicted, other.predicted, one.labels)
+            row["mcnemar_p_value"] = mcnemar(one.predicted, other.predicted, one.labels)
             if first != ALL:
                 pair = accuracies[first], accuracies[second]
                 row["difference"] = pair[0].mean() - pair[1].mean()
