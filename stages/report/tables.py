@@ -39,7 +39,7 @@ def listed(items: Sequence[str]) -> str:
 
 # By the last word of a column's name: that says what is measured.
 FORMATS = {
-    **dict.fromkeys(("accuracy", "mean", "deviation", "confidence", "error"), percent),
+    **dict.fromkeys(("accuracy", "mean", "deviation", "error"), percent),
     "difference": points,
     "loss": loss,
     "value": p_value,
