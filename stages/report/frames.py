@@ -36,9 +36,10 @@ def first_screen(
         footnoted: mark ResNet50 at the study's settings.
     """
     table = pd.DataFrame(columns=["Study"])
+    by_model = results.groupby(["network", "recipe"])
     for model in models:
         name, ours = model.kind, f"Ours, {called(model.recipe)}"
-        scores = results[results["model"] == model.title].set_index("measure")
+        scores = by_model.get_group((model.network, model.recipe)).set_index("measure")
         mean = study.MEAN if study.MEAN in scores.index else study.TEST
         for column, key in (("Study", f"study_{measure}"), (ours, measure)):
             values = scores[key].reindex([mean, study.SPREAD]).dropna()
