@@ -11,7 +11,6 @@ Reads what the evaluations wrote under `metrics/`. Writes the few numbers to cho
 - `overfitting.csv`: the epoch of the lowest validation loss, model by model;
 - `per_class.csv`: precision, recall and F1;
 - `confusion.csv`: how often each class was taken for each;
-- `reliability.csv`: how often each classifier is right, by how sure it is;
 - `curves.csv`: loss and accuracy by epoch of every training;
 - `results.png`: the picture of the result.
 
@@ -207,7 +206,6 @@ def main() -> None:
         write(overfitting(models, with_study), "overfitting.csv")
         write(of_each(classifiers, partial(per_class, names=names)), "per_class.csv", "%.4f")
         write(of_each(classifiers, partial(confusion_counts, names=names)), "confusion.csv")
-        write(of_each(classifiers, evaluation.reliability), "reliability.csv")
         write(all_curves(models), "curves.csv", "%.6f")
         figures.save(picture.draw(models, headline, with_study, notes), folder / "results.png")
     exported = next(m for m in models if (m.network, m.recipe) == ("lenet", settings.export.recipe))

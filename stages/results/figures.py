@@ -19,18 +19,8 @@ from stages.base.files import atomic_file
 
 # Seaborn's "colorblind" palette after Okabe and Ito: two colours for readers of any colour vision.
 TRAINING_COLOR, VALIDATION_COLOR, *_ = sns.color_palette("colorblind")
-# Matplotlib brings the first. The others have signs that it lacks, and are used where installed.
-FONTS = (
-    "DejaVu Sans",
-    "Noto Sans",
-    "Noto Sans CJK JP",
-    "Noto Sans Devanagari",
-    "Noto Sans Thai",
-    "Hiragino Sans",
-    "Yu Gothic",
-    "Microsoft YaHei",
-    "Arial Unicode MS",
-)
+# Matplotlib brings the first. Linux, macOS and Windows have the others for Asian signs.
+FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Arial Unicode MS", "Microsoft YaHei")
 LONGEST = 20  # characters of a class's name
 
 mpl.rcdefaults()  # whatever the user's own `matplotlibrc` says
