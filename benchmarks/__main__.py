@@ -42,7 +42,6 @@ def machine() -> dict[str, Any]:
 
 def measure(work: Work) -> list[dict[str, Any]]:
     """A row for each rival, as it goes into the JSON."""
-    load_average = round(os.getloadavg()[0], 2)
     rounds = []
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as fresh:
         for number in range(ROUNDS):
@@ -54,7 +53,6 @@ def measure(work: Work) -> list[dict[str, Any]]:
         {
             "work": work.title,
             "rival": name,
-            "load_average_before": load_average,
             "images_a_second": float(f"{rates[name].median():.4g}"),
             "pipeline_times_as_fast": round(ratios[name].median(), 3),
             "lowest": round(ratios[name].min(), 3),

@@ -127,17 +127,6 @@ def test_random_weights_are_not_ranked():
     assert ranking.headline(models, ranking.between_networks(models)) == ""
 
 
-def test_the_best_training_is_chosen_on_validation_images():
-    right = Predictions(one_hot([0, 1]), np.array([0, 1]))
-    wrong = Predictions(one_hot([1, 0]), np.array([0, 1]))
-    good_on_test = trained(one_hot([0, 1]), [0, 1], validation=wrong)
-    good_on_validation = trained(one_hot([1, 0]), [0, 1], validation=right)
-    best, folds = runs.classifiers([Model("vgg", "a", [good_on_test, good_on_validation])])
-    assert (best.name, best.title) == ("vgg-a", "VGG16, frozen (recipe a), fold 2")
-    assert best.test.accuracy == 0
-    assert folds.test.probabilities.tolist() == np.full((2, 10), [0.5] * 2 + [0] * 8).tolist()
-
-
 def test_all_networks_weigh_the_same_however_often_each_was_trained():
     sure = [trained(np.array([[1, 0]]), rows=[row]) for row in range(4)]
     sure.append(trained(np.array([[0.5, 0.5]]), rows=[4]))
@@ -145,7 +134,8 @@ def test_all_networks_weigh_the_same_however_often_each_was_trained():
     models = [Model("lenet", "a", sure), Model("vgg", "a", unsure)]
     alone = Model("lenet", "alone", sure[:1])
     classifiers = {each.name: each for each in runs.classifiers([*models, alone])}
-    assert list(classifiers) == ["lenet-a", "lenet-a-folds", "vgg-a", "lenet-alone", "all-a"]
+    assert list(classifiers) == ["lenet-a-folds", "vgg-a", "lenet-alone", "all-a"]
+    np.testing.assert_allclose(classifiers["lenet-a-folds"].test.probabilities, [[0.9, 0.1]])
     mean = classifiers["all-a"].test.probabilities
     np.testing.assert_allclose(mean, [[0.45, 0.55]])
     assert classifiers["all-a"].title == "All networks, 6 trainings (recipe a)"

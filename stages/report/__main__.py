@@ -111,7 +111,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for write in (tables.percent, tables.loss, tables.listed, runs.called):
+    for write in (tables.percent, tables.loss, runs.called):
         templates.filters[write.__name__] = write
     modules = {"charts": charts, "errors": errors, "frames": frames, "study": study}
     used = {"texts": tables.texts, "percent": tables.percent, "loss": tables.loss}

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from stages.catalog import NETWORKS
-from stages.report.tables import listed
 from stages.results import runs, study
 from stages.results.ranking import ALL
 from stages.results.runs import Model, called
@@ -56,13 +55,6 @@ def first_screen(
     return table.dropna(axis="columns", how="all").fillna("").rename_axis("Network")
 
 
-def ranked_losses(results: pd.DataFrame, recipe: str) -> str:
-    """The networks of a recipe with their mean log losses on the test set, the lowest first."""
-    shown = (results["recipe"] == recipe) & results["measure"].isin([study.MEAN, study.TEST])
-    losses = results[shown].set_index("network")["loss"].sort_values()
-    return listed([f"{TITLES[network]} {short(loss, 'loss')}" for network, loss in losses.items()])
-
-
 def loss_tests(models: list[Model]) -> pd.DataFrame:
     """Each pair of a recipe's networks that have the same folds, by their log losses."""
     rows = []
@@ -82,11 +74,9 @@ def with_pairs(tests: pd.DataFrame) -> pd.DataFrame:
     return tests.assign(pair=first + " less " + second, recipe=tests["recipe"].map(called))
 
 
-def with_temperatures(classifiers: pd.DataFrame, models: list[Model]) -> pd.DataFrame:
-    """`classifiers` with what the temperature of each model's best training changes."""
-    rows = {model.name: model.scores.loc[model.best] for model in models}
-    columns = ["temperature", "calibrated_test_loss", "calibrated_test_calibration_error"]
-    return classifiers.join(pd.DataFrame(rows).T[columns], on="classifier")
+def mean_metrics(models: list[Model]) -> pd.DataFrame:
+    """The evaluations' metrics, means over the trainings of each model, and its title."""
+    return pd.DataFrame([{"model": each.title, **each.scores.mean()} for each in models])
 
 
 def recorded_settings(models: list[Model]) -> pd.DataFrame:

@@ -31,12 +31,6 @@ def p_value(value: float) -> str:
     return f"< {SMALLEST_P}" if value < SMALLEST_P else f"{value:.4f}"
 
 
-def listed(items: Sequence[str]) -> str:
-    """With commas, and `and` before the last."""
-    *others, last = items
-    return f"{', '.join(others)} and {last}" if others else last
-
-
 # By the last word of a column's name: that says what is measured.
 FORMATS = {
     **dict.fromkeys(("accuracy", "mean", "deviation", "error"), percent),

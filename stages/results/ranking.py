@@ -11,18 +11,8 @@ from stages.results.runs import Model
 from stages.results.statistics import SIGNIFICANT, mcnemar, paired_by_fold
 
 ALL = "all"
-COLUMNS = (
-    "recipe",
-    "first",
-    "second",
-    "difference",
-    "low",
-    "high",
-    "p_value",
-    "together_difference",
-    "mcnemar_p_value",
-    "verdict",
-)
+BY_FOLD = ("difference", "low", "high", "p_value")
+TOGETHER = ("together_difference", "mcnemar_p_value")
 
 
 def between_networks(models: list[Model]) -> pd.DataFrame:
@@ -52,7 +42,7 @@ def between_networks(models: list[Model]) -> pd.DataFrame:
                 if len(pair[0]) == len(pair[1]) > 1:
                     row |= paired_by_fold(*pair)
             rows.append(row)
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=["recipe", "first", "second", *BY_FOLD, *TOGETHER])
     agree = table["difference"].isna() | (table["difference"] * table["together_difference"] > 0)
     pairs = table.groupby("recipe")["recipe"].transform("size")
     significant = table[["p_value", "mcnemar_p_value"]].max(axis=1) < SIGNIFICANT / pairs

@@ -53,11 +53,6 @@ class Model:
         return self.runs[0].training["classes"]
 
     @property
-    def best(self) -> int:
-        """The position of the run that does best on its own validation images."""
-        return int(self.scores["val_accuracy"].argmax())
-
-    @property
     def together(self) -> Predictions:
         """The mean of its trainings' probabilities for the test images."""
         return together([run.test for run in self.runs])
@@ -73,7 +68,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Classifier:
-    """What answers with one class an image: a training, or several together.
+    """What answers with one class an image: a training alone, or several together.
 
     name: for files; unique.
     title: for people.
@@ -144,18 +139,16 @@ def by_recipe(models: list[Model]) -> dict[str, list[Model]]:
 
 
 def classifiers(models: list[Model]) -> list[Classifier]:
-    """Of each model its best training, and all of them together; then all networks of a recipe.
+    """The trainings of each model together; then all networks of a recipe.
 
     There each network has the same weight, however often it was trained.
     """
     answers = []
     for model in models:
-        folds, title = len(model.runs), model.title
-        best = f"{title}, fold {model.best + 1}" if folds > 1 else title
-        answers.append(Classifier(model.name, best, model.runs[model.best].test))
+        name, title, folds = model.name, model.title, len(model.runs)
         if folds > 1:
-            title += f", {folds} folds together"
-            answers.append(Classifier(f"{model.name}-folds", title, model.together))
+            name, title = f"{name}-folds", f"{title}, {folds} folds together"
+        answers.append(Classifier(name, title, model.together))
     for recipe, members in by_recipe(models).items():
         trainings = sum(len(model.runs) for model in members)
         title = f"All networks, {trainings} trainings"
