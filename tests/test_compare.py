@@ -33,7 +33,7 @@ def trained(
     test = Predictions(np.array(probabilities, np.float16), labels)
     validation = validation or test
     rows = range(len(validation.labels)) if rows is None else rows
-    others = ("train_loss", "train_accuracy", "val_loss", "test_loss", *compare.TESTED)
+    others = ("train_loss", "train_accuracy", "val_loss", "test_loss")
     scores = dict.fromkeys(others, 0.5) | {"val_accuracy": validation.accuracy}
     scores["test_accuracy"] = test.accuracy
     return Run(scores, {"classes": ["cat", "dog"]}, None, validation, np.array(rows), test)

@@ -21,16 +21,12 @@ def short(score: float, measure: str) -> str:
 
 
 def first_screen(
-    models: list[Model],
-    results: pd.DataFrame,
-    classifiers: pd.DataFrame,
-    measure: str,
-    footnoted: bool,
+    models: list[Model], results: pd.DataFrame, measure: str, footnoted: bool
 ) -> pd.DataFrame:
     """The table that stands first, as texts: a row a network or an ensemble, a column a recipe.
 
     Args:
-        results, classifiers: as `compare` wrote them.
+        results: as `compare` wrote them.
         measure: accuracy (in percent) or loss.
         footnoted: mark ResNet50 at the study's settings.
     """
@@ -49,9 +45,9 @@ def first_screen(
         if study.TOGETHER in scores.index:
             together = scores[measure][study.TOGETHER]
             table.loc[f"{name}, folds together", ours] = short(together, measure)
-    for classifier, score in zip(classifiers["classifier"], classifiers[measure], strict=True):
-        if (ours := f"Ours, {called(classifier.removeprefix('all-'))}") in table:
-            table.loc["All networks together", ours] = short(score, measure)
+    for recipe, members in runs.by_recipe(models).items():
+        score = getattr(runs.together([model.together for model in members]), measure)
+        table.loc["All networks together", f"Ours, {called(recipe)}"] = short(score, measure)
     return table.dropna(axis="columns", how="all").fillna("").rename_axis("Network")
 
 
