@@ -1,10 +1,10 @@
 """Measure the pipeline against its rivals: `python -m benchmarks`.
 
-It writes `benchmarks/results.json` and `results.png` and prints the table in `docs/speed.md`. The
-rivals of a work take turns, one at a time, round after round. Each turn has its own process and
-begins with one pass that is not timed. A figure is a ratio within one round; the median and the
-range over the rounds are kept, so that a machine whose speed drifts treats all rivals alike. A
-quiet machine is needed all the same.
+It writes `benchmarks/results.json` and prints the table in `docs/speed.md`. The rivals of a work
+take turns, one at a time, round after round. Each turn has its own process and begins with one pass
+that is not timed. A figure is a ratio within one round; the median and the range over the rounds
+are kept, so that a machine whose speed drifts treats all rivals alike. A quiet machine is needed
+all the same.
 """
 
 import multiprocessing
@@ -42,7 +42,6 @@ def machine() -> dict[str, Any]:
 
 def measure(work: Work) -> list[dict[str, Any]]:
     """A row for each rival, as it goes into the JSON."""
-    load_average = round(os.getloadavg()[0], 2)
     rounds = []
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as fresh:
         for number in range(ROUNDS):
@@ -54,7 +53,6 @@ def measure(work: Work) -> list[dict[str, Any]]:
         {
             "work": work.title,
             "rival": name,
-            "load_average_before": load_average,
             "images_a_second": float(f"{rates[name].median():.4g}"),
             "pipeline_times_as_fast": round(ratios[name].median(), 3),
             "lowest": round(ratios[name].min(), 3),
@@ -65,14 +63,12 @@ def measure(work: Work) -> list[dict[str, Any]]:
     ]
 
 
-def comparisons(content: dict[str, Any]) -> list[dict[str, Any]]:
-    return [row for row in content["rows"] if row["rival"] != PIPELINE]
-
-
 def table(content: dict[str, Any]) -> list[str]:
     """The lines of the table in docs/speed.md; a goal is met if every round meets it."""
     lines = ["| work | compared with | times as fast (range) | goal | met |", "| --- " * 5 + "|"]
-    for row in comparisons(content):
+    for row in content["rows"]:
+        if row["rival"] == PIPELINE:
+            continue
         median, lowest, highest = row["pipeline_times_as_fast"], row["lowest"], row["highest"]
         goal = met = "-"
         if row["goal"]:
@@ -83,28 +79,6 @@ def table(content: dict[str, Any]) -> list[str]:
     return lines
 
 
-def picture(content: dict[str, Any], path: Path) -> None:
-    """For each rival the pipeline's speed divided by its own, and the range."""
-    from stages.results import figures  # not at the top, for the rivals' processes
-
-    rows = pd.DataFrame(comparisons(content))
-    names = rows["work"].str.replace("`", "") + "\n" + rows["rival"].str.replace("`", "")
-    median = rows["pipeline_times_as_fast"]
-    figure, axes = figures.plt.subplots(figsize=(9, 1 + 0.42 * len(rows)))
-    axes.errorbar(median, names, xerr=[median - rows["lowest"], rows["highest"] - median], fmt="o")
-    axes.axvline(1, color="black", linestyle=":")
-    axes.invert_yaxis()
-    axes.set_xscale("log")
-    ticks = [0.5, 1, 2, 5]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
-    axes.set_xlabel(
-        f"Pipeline's images per second, divided by a rival's; median and range, {content['date']}"
-        f"\n{content['machine']['processor']}, {content['machine']['cores']} cores",
-    )
-    figures.save(figure, path)
-
-
 def main() -> None:
     rows = []
     content = {"date": str(date.today()), "machine": machine(), "rounds": ROUNDS, "rows": rows}
@@ -112,7 +86,6 @@ def main() -> None:
         rows += measure(work)
         write_json(TARGET, content)  # after an interruption the finished works stay
         print(f"{work.title}: done", flush=True)
-    picture(content, TARGET.with_suffix(".png"))
     print("\n".join(table(content)))
 
 

@@ -11,7 +11,6 @@ Reads what the evaluations wrote under `metrics/`. Writes the few numbers to cho
 - `overfitting.csv`: the epoch of the lowest validation loss, model by model;
 - `per_class.csv`: precision, recall and F1;
 - `confusion.csv`: how often each class was taken for each;
-- `reliability.csv`: how often each classifier is right, by how sure it is;
 - `curves.csv`: loss and accuracy by epoch of every training;
 - `results.png`: the picture of the result.
 
@@ -40,13 +39,6 @@ OUTPUT = Path("plots/compare")
 # `predict` warns where it is less sure than a fold is of all but this share of its validation
 # images.
 LEAST_SURE = 0.02
-# What the evaluations measured on the test set, under the names of the table of results.
-TESTED = {
-    "test_loss": "loss",
-    "test_accuracy": "accuracy",
-    "best_epoch_test_loss": "best_epoch_loss",
-    "best_epoch_test_accuracy": "best_epoch_accuracy",
-}
 
 
 def scores(test: Predictions) -> dict[str, float]:
@@ -60,8 +52,6 @@ def results_table(models: list[Model], with_study: bool) -> pd.DataFrame:
 
     loss, accuracy: of several trainings their mean, unless the measure says otherwise.
     low, high: of `scores`.
-    best_epoch_loss, best_epoch_accuracy: on the test set, with the weights of the epoch that has
-        the lowest validation loss.
     difference: of the accuracies, ours less the study's.
     """
     rows = []
@@ -71,11 +61,10 @@ def results_table(models: list[Model], with_study: bool) -> pd.DataFrame:
             study.TRAINING: {"accuracy": mean["train_accuracy"], "loss": mean["train_loss"]},
             study.VALIDATION: {"accuracy": mean["val_accuracy"], "loss": mean["val_loss"]},
         }
-        tests = model.scores[list(TESTED)].rename(columns=TESTED)
-        for fold, one in enumerate(model.runs):
-            measure = study.fold_test(fold + 1) if several else study.TEST
-            measured[measure] = {**scores(one.test), **tests.loc[fold]}
+        for fold, one in enumerate(model.runs, start=1):
+            measured[study.fold_test(fold) if several else study.TEST] = scores(one.test)
         if several:
+            tests = pd.DataFrame({key: model.scores[f"test_{key}"] for key in ("accuracy", "loss")})
             measured |= {study.MEAN: tests.mean(), study.SPREAD: tests.std()}
             measured[study.TOGETHER] = scores(model.together)
         names = {"model": model.title, "network": model.network, "recipe": model.recipe}
@@ -207,7 +196,6 @@ def main() -> None:
         write(overfitting(models, with_study), "overfitting.csv")
         write(of_each(classifiers, partial(per_class, names=names)), "per_class.csv", "%.4f")
         write(of_each(classifiers, partial(confusion_counts, names=names)), "confusion.csv")
-        write(of_each(classifiers, evaluation.reliability), "reliability.csv")
         write(all_curves(models), "curves.csv", "%.6f")
         figures.save(picture.draw(models, headline, with_study, notes), folder / "results.png")
     exported = next(m for m in models if (m.network, m.recipe) == ("lenet", settings.export.recipe))

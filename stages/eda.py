@@ -23,7 +23,6 @@ OUTPUT = "plots/eda"
 GREY = "grey value (0-255)"
 VALUES = 256
 SAMPLES = 12  # images of each class
-MANY = 20  # classes: if there are more, each takes less room
 
 # (row, column) of single pixels: two corners and two edges, then four around the middle.
 OUTER = ((1, 1), (28, 28), (15, 1), (1, 15))
@@ -145,8 +144,7 @@ def samples(pixels: np.ndarray, labels: np.ndarray, names: list[str]) -> plt.Fig
     sheet = np.full((len(names), SAMPLES, cell, cell), 255, np.uint8)
     sheet[labels[first], place[first], 1:-1, 1:-1] = pixels[first].reshape(-1, SIDE, SIDE)
     sheet = sheet.swapaxes(1, 2).reshape(len(names) * cell, -1)
-    side = 0.72 if len(names) <= MANY else 0.36  # of an image, in inches
-    figure, axes = plt.subplots(figsize=(1.86 + SAMPLES * side, 0.7 + len(names) * side))
+    figure, axes = plt.subplots(figsize=(1.86 + 0.72 * SAMPLES, 0.7 + 0.72 * len(names)))
     axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set(xticks=[], title=f"The first {SAMPLES} training images of each class (0 is black)")
     axes.set_yticks((np.arange(len(names)) + 0.5) * cell, names)
@@ -155,14 +153,13 @@ def samples(pixels: np.ndarray, labels: np.ndarray, names: list[str]) -> plt.Fig
     return figure
 
 
-def correlate(pixels: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of `pixels`, uint8 (n, 784), as float (784, 784); NaN for constants."""
-    with np.errstate(invalid="ignore"):
-        return np.corrcoef(pixels, rowvar=False)
+def correlation_heat_map(pixels: np.ndarray) -> plt.Figure:
+    """Pearson's correlation of all pixels, beside that of the pixels at `COLUMNS` of `ROW`.
 
-
-def correlation_heat_map(correlation: np.ndarray) -> plt.Figure:
-    """`correlation`, float (784, 784), beside its part for the pixels at `COLUMNS` of `ROW`."""
+    `pixels`: uint8 (n, 784).
+    """
+    with np.errstate(invalid="ignore"):  # NaN for constants
+        correlation = np.corrcoef(pixels, rowvar=False)
     last = len(correlation)
     chosen = number(ROW, COLUMNS) - 1
     # Steps of 0.1 around each tick can be read off the bar, and make the file half as large.
@@ -200,18 +197,14 @@ def correlation_heat_map(correlation: np.ndarray) -> plt.Figure:
 
 
 def balance(per_class: np.ndarray) -> str:
-    """Whether the classes are balanced, in words. `per_class`: int (classes,), images of each."""
+    """How many images a class has, in words. `per_class`: int (classes,)."""
     least, most = per_class.min(), per_class.max()
-    if least == most:
-        return f"{most:,} each (balanced)"
-    verdict = "nearly balanced" if least >= 0.9 * most else "not balanced"
-    return f"{least:,} to {most:,} each ({verdict})"
+    return f"{most:,} each (balanced)" if least == most else f"{least:,} to {most:,} each"
 
 
 def class_balance(per_class: np.ndarray, names: list[str]) -> plt.Figure:
     """A bar for each class. `per_class`: int (classes,)."""
-    bar = 0.36 if len(names) <= MANY else 0.2  # in inches
-    figure, axes = plt.subplots(figsize=(8, 1 + bar * len(names)))
+    figure, axes = plt.subplots(figsize=(8, 1 + 0.36 * len(names)))
     bars = axes.barh(names, per_class, color=figures.TRAINING_COLOR)
     axes.bar_label(bars, fmt="{:,.0f}", padding=4)
     axes.set(xlabel="training images", xlim=(0, 1.12 * per_class.max()))
@@ -228,14 +221,14 @@ def class_means(counts: np.ndarray, names: list[str]) -> plt.Figure:
     per_class = counts[0].sum(axis=-1)
     # A class without images gets an empty picture: NaN, and no division by zero.
     means = (counts @ np.arange(VALUES)).T / np.where(per_class, per_class, np.nan)[:, None]
-    columns = min(len(names), 5 if len(names) <= MANY else 8)
+    columns = min(len(names), 5)
     rows = -(-len(names) // columns)
     size = (11, 0.6 + 11 / columns * rows)
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for axes, mean, name in zip(grid.flat, means, names, strict=False):
         image = axes.imshow(mean.reshape(SIDE, SIDE), cmap="gray", vmin=0, vmax=255)
         axes.set(xticks=[], yticks=[])
-        axes.set_title(name, fontsize="x-small" if len(names) > MANY else None)
+        axes.set_title(name)
     for axes in grid.flat[len(names) :]:
         axes.set_axis_off()
     figure.colorbar(image, ax=grid, label=f"mean {GREY}", ticks=[0, 64, 128, 192, 255])
@@ -263,7 +256,7 @@ def main() -> None:
         "single_pixel_histograms": single_pixel_histograms(all_classes),
         "box_plots": box_plots(pixels[:, number(ROW, COLUMNS) - 1]),
         "samples": samples(pixels, labels, names),
-        "correlation": correlation_heat_map(correlate(pixels)),
+        "correlation": correlation_heat_map(pixels),
         "class_balance": class_balance(per_class, names),
         "class_means": class_means(counts, names),
     }

@@ -120,6 +120,15 @@ def nowhere() -> Iterator[str]:
 
 
 @pytest.fixture
+def full_precision() -> Iterator[None]:
+    """What a test sets as Keras's precision is for that test alone."""
+    yield
+    from stages.training.keras_setup import keras  # not at the top: it takes seconds
+
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pooch tries again at once, where it otherwise waits for a second or two."""
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)

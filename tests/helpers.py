@@ -1,10 +1,12 @@
 """What several test files need to make inputs, to run a stage and to look at what it wrote."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,6 +93,13 @@ def run_python(folder: Path, *arguments: str, **environment: str) -> subprocess.
 
 def run_stage(folder: Path, stage: str, *arguments: str) -> subprocess.CompletedProcess:
     return run_python(folder, "-m", f"stages.{stage}", *arguments)
+
+
+def fenced(page: str) -> list[tuple[str, str]]:
+    """A page's blocks of code, each with its language before it."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = re.findall(r"^ *```(\S*)\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
+    return [(language, textwrap.dedent(code)) for language, code in found]
 
 
 def message_of(refusing: Callable, *arguments: object) -> str:

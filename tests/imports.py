@@ -12,8 +12,10 @@ from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import Stage
 
+from stages.catalog import HEADS
 from tests.project import ROOT
 
+TRAININGS = ("tune", "cv_lenet", *HEADS)  # stages, but for what follows the @
 # What no stage depends on, and why.
 NOBODYS = {
     "stages/catalog.py": "what a stage makes of a row follows from its own modules and params",

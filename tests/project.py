@@ -13,13 +13,10 @@ __all__ = ["COMMIT", "ROOT", "copy_project", "dvc", "environment", "git"]
 # A proxy that is not there: whatever asked for the network would fail.
 NO_NETWORK = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
 COMMIT = ["commit", "--quiet", "--message", "A test's"]  # arguments of `git`
-# All that is left of the sections that hold recipes, by `keep_the_study`.
-STUDY = {
-    "lenet": ["study"],
-    "features": ["resnet50-study", "vgg16-study"],
-    "resnet": ["study"],
-    "vgg": ["study"],
-}
+
+
+def git_output(folder: Path, *command: str) -> str:
+    return git(folder, *command, capture_output=True, text=True).stdout
 
 
 def read_params(folder: Path) -> dict[str, Any]:
@@ -29,17 +26,6 @@ def read_params(folder: Path) -> dict[str, Any]:
 def write_params(folder: Path, params: dict[str, Any]) -> None:
     text = yaml.safe_dump(params, sort_keys=False)
     (folder / "params.yaml").write_text(text, encoding="utf-8")
-
-
-def keep_the_study(folder: Path) -> None:
-    """Take all recipes but the study's, and a data set of one's own, out of the params."""
-    params = read_params(folder)
-    for section, names in STUDY.items():
-        params[section] = {name: params[section][name] for name in names}
-    for key in ("idx", "framed", "classes"):
-        params["data"].pop(key, None)
-    params["export"]["recipe"] = "study"
-    write_params(folder, params)
 
 
 def make_small(folder: Path) -> None:

@@ -23,12 +23,12 @@ def repro(folder: Path, *arguments: str, fails: bool = False) -> str:
     return done.stdout
 
 
-def begin(folder: Path, *arguments: str) -> subprocess.Popen:
-    """Start `dvc repro` in a process group of its own, to be killed as a whole."""
+def begin(folder: Path, *module: str, **variables: str) -> subprocess.Popen:
+    """Start `python -m MODULE ...` in a process group of its own, to be killed as a whole."""
     return subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", *arguments],
+        [sys.executable, "-m", *module],
         cwd=folder,
-        env=project.environment(),
+        env={**project.environment(), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

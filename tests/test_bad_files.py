@@ -40,7 +40,6 @@ def read_idx(path: Path) -> None:
 
 BAD = {
     "table: a word": (read_table, with_cell("pixel400", "dark")),
-    "table: over 255": (read_table, with_cell("pixel400", "256")),
     "table: a fraction": (read_table, with_cell("pixel400", "0.5")),
     "table: an empty cell": (read_table, with_cell("pixel400", "")),
     "table: a label too high": (read_table, with_cell("label", "10")),

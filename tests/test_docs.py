@@ -14,12 +14,11 @@ import yaml
 from dvc.cli.parser import get_main_parser
 
 from stages import params
-from stages.catalog import NETWORKS
 from tests import project
 from tests.conftest import copy_with_cache
+from tests.helpers import fenced
 from tests.project import ROOT, set_params
 from tests.repro import from_run_cache, ran
-from tests.schema import keys
 
 # The pages whose transcripts are run. Each starts in a clone that is set up and has a demo.
 PAGES = ["README.md", "docs/experiments.md"]
@@ -37,20 +36,9 @@ def read(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
 
 
-def blocks(page: str) -> list[tuple[str, str]]:
-    """What a page has in fences: the kind, and the text."""
-    return re.findall(r"^```(\S*)[^\n]*\n(.*?)^```$", read(page), re.MULTILINE | re.DOTALL)
-
-
-def inline(page: str) -> list[str]:
-    """What a page has in single backticks."""
-    prose = re.sub(r"^```.*?^```$", "", read(page), flags=re.MULTILINE | re.DOTALL)
-    return [" ".join(text.split()) for text in re.findall(r"`([^`]+)`", prose)]
-
-
 def transcript(page: str) -> list[tuple[str, str]]:
     """Commands and what the page shows of their output, from its `console` blocks."""
-    text = "".join(text for kind, text in blocks(page) if kind == "console")
+    text = "".join(text for language, text in fenced(page) if language == "console")
     # A command goes on in the next line after a backslash.
     return re.findall(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE)
 
@@ -70,38 +58,17 @@ def programs(page: str) -> list[list[str]]:
 PROGRAMS = [(page, words) for page in markdown() for words in programs(page)]
 
 
-def test_dvc_knows_every_command_and_option():
+def test_what_a_command_starts_is_there():
+    """DVC's commands with their options, the Makefile's targets, and modules."""
     parser = get_main_parser()
-    for _, words in PROGRAMS:
+    targets = re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE)
+    for page, words in PROGRAMS:
         if words[0] == "dvc":
             parser.parse_args(words[1:])  # raises DvcParserError
-
-
-def test_targets_that_a_page_names_are_in_the_makefile():
-    targets = re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE)
-    for page in markdown():
-        named = [words[1] for where, words in PROGRAMS if where == page and words[0] == "make"]
-        for text in inline(page):
-            named += re.findall(r"\bmake ([a-z][a-z-]*)", text)
-        assert set(named) <= set(targets), page
-
-
-def test_modules_that_a_page_runs_are_there():
-    for page in markdown():
-        named = [words[2] for where, words in PROGRAMS if where == page and words[1:2] == ["-m"]]
-        named += [match for text in inline(page) for match in re.findall(r"python -m (\S+)", text)]
-        for name in named:
-            if name.split(".")[0] in ("stages", "tools", "benchmarks") and "NAME" not in name:
-                assert importlib.util.find_spec(name), (page, name)
-
-
-def test_stages_that_a_page_names_are_in_the_graph():
-    stages = yaml.safe_load(read("dvc.yaml"))["stages"]
-    for page in markdown():
-        shown = "".join(output for _, output in transcript(page))
-        named = re.findall(r"\bstage '(\w+)", shown, re.IGNORECASE)
-        named += [name for text in inline(page) for name in re.findall(r"^(\w+)@[\w-]+$", text)]
-        assert set(named) <= set(stages), page
+        elif words[0] == "make":
+            assert words[1] in targets, page
+        elif words[1:2] == ["-m"]:
+            assert importlib.util.find_spec(words[2]), page
 
 
 def anchors(page: str) -> set[str]:
@@ -133,32 +100,6 @@ def test_params_that_a_command_sets_are_valid(tmp_path):
                 for value in [values] if values[:1] == "[" else values.split(","):
                     set_params(tmp_path, {name: yaml.safe_load(value)})
                     params.load(tmp_path / "params.yaml")  # raises InputError
-
-
-def leaves(content: dict, prefix: str = "") -> Iterator[str]:
-    """The dotted names of all values in a section."""
-    for key, value in content.items():
-        if isinstance(value, dict):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"
-
-
-def test_params_that_a_page_names_are_known():
-    """Only their names: in a snippet `...` may stand for a value, or for the rest of a section."""
-    content = yaml.safe_load(read("params.yaml"))
-    recipe = re.compile(rf"({'|'.join(NETWORKS)}|backbone|features)\.[^.]+\.")
-    known = {recipe.sub(r"\1.NAME.", f"{key.name}.") for key in keys(content)}
-    files = ("py", "md", "csv", "json", "yaml", "npy", "npz", "keras", "png", "html")
-    for page in markdown():
-        snippets = [yaml.safe_load(text) for kind, text in blocks(page) if kind == "yaml"]
-        names = [name for each in snippets if isinstance(each, dict) for name in leaves(each)]
-        # Not a place for a name, as in `lenet.NAME`.
-        names += [name for name in inline(page) if re.fullmatch(r"[a-z0-9_.-]+", name)]
-        for name in names:
-            if name.split(".")[0] in content and name.split(".")[-1] not in files:
-                name = recipe.sub(r"\1.NAME.", f"{name}.")
-                assert any(key.startswith(name) or name.startswith(key) for key in known), name
 
 
 def shell(folder: Path, command: str) -> str:

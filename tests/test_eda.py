@@ -1,8 +1,5 @@
 """`stages/eda.py`: the figures of the study, and the tables for `dvc plots`."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +8,7 @@ import pytest
 
 from stages import eda
 from stages.sources.fashion_mnist import CLASSES as NAMES
-from tests.helpers import random_image_set
-from tests.project import ROOT
+from tests.helpers import random_image_set, run_python
 
 
 def test_tables_count_the_images_of_each_class_and_the_pixels_of_each_bin(project):
@@ -33,7 +29,7 @@ def test_tables_count_the_images_of_each_class_and_the_pixels_of_each_bin(projec
         assert list(rows["count"]) == list(np.histogram(pixels, edges)[0])
 
 
-@pytest.mark.parametrize("classes", [2, 100])
+@pytest.mark.parametrize("classes", [2, 40])
 def test_any_number_of_classes_with_any_names(project, classes):
     """A $ is no formula; a name that no font has, or too long a one, still has its number."""
     odd = ("$1_$2", "\u30ab\u30e1\u30e9 \ue123", "long " * 20)
@@ -49,13 +45,7 @@ def test_any_number_of_classes_with_any_names(project, classes):
 def test_the_users_own_settings_of_matplotlib_change_nothing(tmp_path, module):
     """A notebook, too, sets a backend for what it starts, which is not installed here."""
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\nsavefig.dpi: 7\n")
-    code = f"import stages.{module}, matplotlib; print(matplotlib.rcParams)"
-    command = [sys.executable, "-c", code]
+    found = 'rcParams["text.usetex"], rcParams["savefig.dpi"]'
+    code = f"import stages.{module}; from matplotlib import rcParams; print({found})"
     own = {"MATPLOTLIBRC": str(tmp_path), "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    settings = [
-        subprocess.run(
-            command, env=os.environ | more, cwd=ROOT, check=True, capture_output=True, text=True
-        ).stdout
-        for more in ({}, own)
-    ]
-    assert settings[0] == settings[1]
+    assert run_python(tmp_path, "-c", code, **own).stdout == "False 100\n"

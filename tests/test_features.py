@@ -12,6 +12,8 @@ from stages.training.keras_setup import keras
 from tests.helpers import contents, message_of, random_image_set
 from tests.project import ROOT, set_params
 
+pytestmark = pytest.mark.usefixtures("full_precision")
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -25,12 +27,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     weights.main("vgg16")
     return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def full_precision():
-    yield
-    keras.config.set_dtype_policy("float32")
 
 
 RECIPE = {"backbone": "vgg16", "input_size": 48, "preprocessing": "unit", "pooling": "none"}

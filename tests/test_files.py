@@ -55,17 +55,6 @@ def fail() -> None:
         raise ZeroDivisionError
 
 
-def test_the_new_one_replaces_the_old_one_and_nothing_else_is_left(tmp_path):
-    write()
-    assert contents(Path("out")) == NEW
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_what_fails_leaves_the_old_one(tmp_path):
-    fail()
-    assert contents(tmp_path) == {f"out/{name}": content for name, content in OLD.items()}
-
-
 @pytest.mark.parametrize("number", [1, 2], ids=["the old one", "the new one"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_kill_while_folders_are_moved_loses_neither(tmp_path, moment, number):

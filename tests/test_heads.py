@@ -33,11 +33,7 @@ CLASSES = ("left", "right", "neither")
 ONE_SPLIT, FOLDS = {"validation_split": 0.2}, {"cross_validated": True}
 EVERY_OPTION = {"standardise": True, "input_dropout": 0.2, "dropout": 0.3, "ema_momentum": 0.9}
 
-
-@pytest.fixture(autouse=True)
-def full_precision():
-    yield
-    keras.config.set_dtype_policy("float32")
+pytestmark = pytest.mark.usefixtures("full_precision")
 
 
 def recipe(**options) -> HeadRecipe:

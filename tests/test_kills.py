@@ -38,7 +38,7 @@ def live(folder: Path, seconds: float | None, aim: str = "") -> tuple[str, bool]
     Returns:
         what it printed, and whether it was killed.
     """
-    process = begin(folder)
+    process = begin(folder, "dvc", "repro")
     timer = threading.Timer(seconds, os.killpg, (process.pid, signal.SIGKILL))
     if seconds is not None and not aim:
         timer.start()
@@ -96,7 +96,7 @@ def test_a_fold_goes_on_where_it_was_left(scratch, sent):
     anew = ("--single-item", "--force", "--no-run-cache", stage)
     before = contents(scratch / "models/lenet")
     with heeded(sent):
-        process = begin(scratch, *anew)
+        process = begin(scratch, "dvc", "repro", *anew)
     for line in process.stdout:
         if line.startswith("Epoch 3/"):
             os.killpg(process.pid, sent)

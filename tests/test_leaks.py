@@ -15,16 +15,15 @@ from dvc.repo import Repo
 from stages import params
 from stages.base import images
 from stages.base.files import load_arrays, read_json
-from stages.catalog import HEADS, NETWORKS
+from stages.catalog import NETWORKS
 from stages.sources import sample
-from tests.imports import declared, graph
+from tests.imports import TRAININGS, declared, graph
 from tests.project import ROOT
 from tests.repro import kind
 
 pytestmark = pytest.mark.leaks
 
 STAGES = declared()
-TRAININGS = ["tune", "cv_lenet", *HEADS]
 # Only these may read both sets: they bring them in and take them apart.
 SPLITTING = ["ingest", "clean", "encode", "features"]
 SETTINGS = params.load(ROOT / "params.yaml")

@@ -8,17 +8,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.project import ROOT
+from tests.helpers import fenced
 from tests.repro import ran, repro
 
 SMALL = {"weights": "random", "epochs": 2, "dense_units": 16, "input_size": 32}
-
-
-def blocks(language: str) -> list[str]:
-    """The page's blocks of code in a language, in their order."""
-    page = (ROOT / "docs/add-a-network.md").read_text(encoding="utf-8")
-    found = re.findall(rf"^ *```{language}\n(.*?)^ *```", page, re.DOTALL | re.MULTILINE)
-    return [textwrap.dedent(block) for block in found]
 
 
 def change(path: Path, pattern: str, replacement: str, times: int) -> None:
@@ -30,9 +23,9 @@ def change(path: Path, pattern: str, replacement: str, times: int) -> None:
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_fourth_backbone_is_a_row_a_section_and_two_stages(scratch):
-    backbone, network = (textwrap.indent(block, "    ") for block in blocks("python"))
-    sections, stages = blocks("yaml")
+    backbone, network, sections, stages = [code for _, code in fenced("docs/add-a-network.md")]
     for table, row in (("BACKBONES", backbone), ("NETWORKS", network)):
+        row = textwrap.indent(row, "    ")
         change(scratch / "stages/catalog.py", rf"(^{table} = {{.*?\n)}}", rf"\1{row}}}", times=1)
 
     params = yaml.safe_load((scratch / "params.yaml").read_text())

@@ -14,7 +14,7 @@ from stages import clean, encode, ingest
 from stages.base.files import write_yaml
 from stages.sources import sample
 from tests.helpers import contents, run_stage
-from tests.project import ROOT, keep_the_study, set_params
+from tests.project import ROOT, make_small, set_params
 
 pytestmark = pytest.mark.room
 OWN_MOUNTS = ["unshare", "--user", "--map-root-user", "--mount"]
@@ -50,11 +50,9 @@ def namespaces(tmp_path_factory: pytest.TempPathFactory) -> None:
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which the light stages ran on the sample."""
     folder = tmp_path_factory.mktemp("before")
-    (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    keep_the_study(folder)
+    make_small(folder)
     quick = {"units": 16, "learning_rate": 0.01, "epochs": 2}
-    changes = {f"lenet.study.{name}": value for name, value in quick.items()}
-    set_params(folder, {"data.source": "sample", **changes})
+    set_params(folder, {f"lenet.study.{name}": value for name, value in quick.items()})
     write_yaml(folder / "metrics/hyperparameters.yaml", {})
     (folder / sample.PATH).parent.mkdir(parents=True)
     (folder / sample.PATH).write_bytes((ROOT / sample.PATH).read_bytes())

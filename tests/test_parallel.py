@@ -6,26 +6,22 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 import yaml
 
 from tests import project
-from tests.project import ROOT, copy_project, dvc, environment, make_small
-from tests.repro import repro
+from tests.project import ROOT, copy_project, dvc, make_small
+from tests.repro import begin, repro
 
 pytest.importorskip("distributed", reason="`pip install '.[cluster]'` brings it")
 from tools.parallel import BUSY
 
 pytestmark = pytest.mark.long
-
-ENVIRONMENT = {**environment(), "PYTHONPATH": str(ROOT)}
 
 # Two chains that do not need each other, and a stage that needs both.
 NEEDS = {"z": [], "b": ["z"], "a": [], "c": ["a"], "last": ["b", "c"]}
@@ -65,21 +61,13 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def begin(folder: Path, *module: str, **options: Any) -> subprocess.Popen:
-    """Start `python -m MODULE ...`; `options` are those of `subprocess.Popen`."""
-    return subprocess.Popen(
-        [sys.executable, "-m", *module],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        **{"env": ENVIRONMENT, **options},
-    )
+def start(folder: Path, *module: str, **variables: str) -> subprocess.Popen:
+    return begin(folder, *module, PYTHONPATH=str(ROOT), **variables)
 
 
 def parallel(folder: Path, *arguments: str, **variables: str) -> tuple[str, int]:
     """What the command prints, and its exit status."""
-    run = begin(folder, "tools.parallel", *arguments, env={**ENVIRONMENT, **variables})
+    run = start(folder, "tools.parallel", *arguments, **variables)
     printed, _ = run.communicate()
     return printed, run.returncode
 
@@ -93,33 +81,20 @@ def serial_lock(folder: Path) -> str:
     return lock
 
 
-def dask(folder: Path, *arguments: str) -> subprocess.Popen:
-    """A process of a cluster, with all that it starts in a process group of its own."""
-    return begin(folder, "dask", *arguments, start_new_session=True)
-
-
 @pytest.fixture
 def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
     """A scheduler's address, and two workers."""
-    processes = [dask(folder, "scheduler", "--port", "0", "--no-dashboard")]
+    processes = [start(folder, "dask", "scheduler", "--port", "0", "--no-dashboard")]
     lines = (re.search(r"Scheduler at:\s+(tcp://\S+)", line) for line in processes[0].stdout)
     address = next(match[1] for match in lines if match)
     for _ in range(2):
         options = ("--no-nanny", "--nthreads", "1", "--resources", "GPU=1")
-        processes.append(dask(folder, "worker", address, *options))
+        processes.append(start(folder, "dask", "worker", address, *options))
     yield address, processes[1:]
     for process in processes:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_the_lock_is_that_of_a_serial_run(folder, jobs):
-    expected = serial_lock(folder)
-    printed, status = parallel(folder, "--jobs", str(jobs))
-    assert status == 0, printed
-    assert (folder / "dvc.lock").read_text() == expected
 
 
 def test_a_stage_that_fails_stops_only_what_needs_it(folder):
@@ -137,7 +112,7 @@ def test_a_worker_that_is_killed_is_survived(folder, cluster, alone):
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)
         (folder / "port").write_text(str(server.getsockname()[1]))
-        run = begin(folder, "tools.parallel", "--scheduler", address)
+        run = start(folder, "tools.parallel", "--scheduler", address)
         connection, _ = server.accept()
     with connection:
         above = psutil.Process(int(connection.recv(20))).parents()

@@ -5,10 +5,7 @@ How a picture is prepared is tested in `test_pictures.py`, foreign code in `test
 
 import csv
 import io
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +20,7 @@ from stages.results.evaluation import Predictions
 from stages.sources import pictures
 from stages.training.keras_setup import keras, seed_everything
 from stages.training.saving import save_model
-from tests.helpers import contents
-from tests.project import ROOT
+from tests.helpers import contents, run_python
 from tools import predict
 
 NAMES = ["shirt, long", "boot", "bag", "coat"]
@@ -192,9 +188,7 @@ class TestRefusals:
 def test_a_mistake_is_reported_before_keras_is_imported():
     for package in ("keras", "tensorflow"):
         Path(f"{package}.py").write_text("raise SystemExit('imported')")
-    command = [sys.executable, "-m", "tools.predict", "--model", "models", "nowhere.png"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    ended = run_python(Path(), "-m", "tools.predict", "--model", "models", "nowhere.png")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith("predict: error: nowhere.png ")
     assert ended.stderr.count("\n") == 1

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from stages import params
+from stages.catalog import HEADS
 from tests.project import ROOT
 
 PAGE = ROOT / "docs/recipes.md"
@@ -11,7 +12,7 @@ TABLE = re.compile(r"(?<=<!-- keys -->\n).*?(?=<!-- end of keys -->)", re.DOTALL
 SECTIONS = {
     "every recipe": params.TrainingRecipe,
     "lenet": params.LenetRecipe,
-    "resnet, vgg": params.HeadRecipe,
+    ", ".join(HEADS): params.HeadRecipe,
     "features": params.FeaturesRecipe,
     "backbone": params.Backbone,
 }

@@ -15,11 +15,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.radius]
 TRAININGS = {"tune", "cv_lenet@study-1", "cv_lenet@study-2", "resnet@study", "vgg@study"}
 
 
-def in_git(folder: Path) -> str:
-    """What differs from the last commit: nothing, where this is empty."""
-    return project.git(folder, "status", "--porcelain", capture_output=True, text=True).stdout
-
-
 @pytest.fixture
 def clone(finished: Path, tmp_path: Path) -> Path:
     """A fresh clone of the finished demo: what lies in Git, and no cache."""
@@ -67,7 +62,7 @@ def test_what_was_tried_once_is_never_trained_again(scratch, clone):
     output = repro(scratch)
     assert ran(output) == []
     assert from_run_cache(output) == [stage]
-    assert in_git(scratch) == ""
+    assert project.git_output(scratch, "status", "--porcelain") == ""
 
     project.dvc(clone, "pull", "--quiet", "--run-cache")
     assert repro(clone).endswith("Data and pipelines are up to date.\n")
@@ -98,7 +93,14 @@ def test_a_clone_in_which_a_pull_failed_runs_nothing_and_loses_nothing(clone):
     assert project.dvc(clone, "pull", check=False, capture_output=True).returncode != 0
     output = repro(clone, "--allow-missing")
     assert ran(output) == from_run_cache(output) == []
-    assert in_git(clone) == ""
+    assert project.git_output(clone, "status", "--porcelain") == ""
+
+
+@pytest.mark.long
+def test_compare_runs_in_a_clone_without_the_cache(clone):
+    with (clone / "stages/compare.py").open("a") as file:
+        file.write("\n# a change\n")
+    assert set(ran(repro(clone, "--allow-missing"))) == {"compare"}
 
 
 @pytest.mark.long
@@ -113,7 +115,7 @@ def test_in_a_clone_a_second_recipe_does_not_train_the_first(clone):
 
 def test_a_stage_that_fails_leaves_what_it_wrote_into_git(scratch):
     (scratch / "models/lenet/study-1/model.keras").write_bytes(b"half a model")
-    before = in_git(scratch)
+    assert project.git_output(scratch, "status", "--porcelain") == ""
     output = repro(scratch, "--single-item", "export@1", fails=True)
     assert ran(output) == ["export@1"]
-    assert in_git(scratch) == before == ""
+    assert project.git_output(scratch, "status", "--porcelain") == ""

@@ -11,22 +11,13 @@ import pytest
 import yaml
 
 from tests import project
+from tests.helpers import run_python
+from tests.project import git_output
 
 
 def demo(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
     """Run the demo of the project in `folder`."""
-    return subprocess.run(
-        [sys.executable, "-m", "tools.demo", *arguments],
-        cwd=folder,
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def read(folder: Path, *command: str) -> str:
-    return project.git(folder, *command, capture_output=True, text=True).stdout
+    return run_python(folder, "-m", "tools.demo", *arguments, **variables)
 
 
 @pytest.fixture
@@ -78,12 +69,12 @@ def test_a_demo_within_a_hook_leaves_the_users_branch_alone(quick, tmp_path):
         env={**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config")},
         check=True,
     )
-    assert read(tmp_path / "linked", "show", "--format=%an", "--name-only").split() == [
+    assert git_output(tmp_path / "linked", "show", "--format=%an", "--name-only").split() == [
         *("A", "User", "README.md"),
     ]
-    assert read(tmp_path / "linked", "status", "--porcelain") == ""
-    assert read(home / "demo", "log", "--format=%s") == "The run of demo.yaml\n"
-    committed = read(home / "demo", "ls-files").splitlines()
+    assert git_output(tmp_path / "linked", "status", "--porcelain") == ""
+    assert git_output(home / "demo", "log", "--format=%s") == "The run of demo.yaml\n"
+    committed = git_output(home / "demo", "ls-files").splitlines()
     sample = {f"data/sample/{name}" for name in ("train.csv", "fashion_mnist.npz")}
     assert {"plots/report.html", *sample} <= set(committed)
 

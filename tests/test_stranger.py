@@ -46,7 +46,8 @@ def test_a_strangers_machine(tmp_path, command, said):
     for name in PROGRAMS:
         (programs / name).symlink_to(shutil.which(name))
     (home / ".gitconfig").write_text("[core]\n\tautocrlf = true\n")
-    clone(home / ODD, home)
+    clone = ["git", "clone", "--quiet", str(ROOT), str(home / ODD)]
+    subprocess.run(clone, check=True, env=os.environ | {"HOME": str(home)})
     (home / ODD / ".venv").symlink_to(Path(sys.prefix).resolve())
     done = subprocess.run(
         ["sh", "-c", command],
@@ -59,9 +60,3 @@ def test_a_strangers_machine(tmp_path, command, said):
     )
     assert done.returncode == 0, done.stdout
     assert said in done.stdout
-
-
-def clone(folder: Path, home: Path) -> None:
-    """What is committed, as a clone for the user of `home` gets it."""
-    command = ["git", "clone", "--quiet", str(ROOT), str(folder)]
-    subprocess.run(command, check=True, env=os.environ | {"HOME": str(home)})

@@ -10,10 +10,9 @@ import pytest
 
 from stages.base.files import read_yaml
 from tests import project
+from tests.helpers import run_python
 from tests.project import ROOT, copy_project, set_params
 from tools import plan
-
-SENT = "touch was-run"
 
 
 @pytest.mark.slow
@@ -40,10 +39,7 @@ def test_a_pipeline_that_dvc_cannot_read_is_one_error(tmp_path, kind, said):
         shutil.rmtree(copy / ".git")
         project.git(tmp_path, "init", "--quiet")
         (tmp_path / ".gitignore").write_text("copy\n")
-    command = [sys.executable, "-m", "tools.plan"]
-    done = subprocess.run(
-        command, cwd=copy, env=project.environment(), capture_output=True, text=True, check=False
-    )
+    done = run_python(copy, "-m", "tools.plan")
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
@@ -123,14 +119,3 @@ def test_a_python_that_cannot_make_an_environment_leaves_none(makefile):
     done = make(makefile, "setup", PATH=str(makefile / "bin"))
     assert "make: error: no Python 3.11, 3.12 or 3.13 " in done.stderr
     assert not (makefile / ".venv").exists()
-
-
-def test_no_variable_is_run_or_changes_a_target(makefile):
-    values = dict.fromkeys(("MODEL", "JOBS", "PYTHON"), f"`{SENT}`$(shell {SENT})'; {SENT}; '")
-    for target in ("help", "repro", "plan", "demo", "test", "test-long", "bench"):
-        plain = make(makefile, "--dry-run", target).stdout
-        assert plain
-        assert make(makefile, "--dry-run", target, **values).stdout == plain
-        given = [f"{name}={value}" for name, value in values.items()]
-        assert make(makefile, "--dry-run", target, *given).stdout == plain
-    assert not (makefile / "was-run").exists()

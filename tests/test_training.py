@@ -45,10 +45,8 @@ BUILD = ("batch_normalization", "dropout", "flip", "shift", "erasing")
 
 
 @pytest.fixture(autouse=True)
-def in_a_folder_and_full_precision(tmp_path, monkeypatch):
+def in_a_folder(tmp_path, monkeypatch, full_precision):
     monkeypatch.chdir(tmp_path)
-    yield
-    keras.config.set_dtype_policy("float32")
 
 
 def separable(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

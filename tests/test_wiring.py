@@ -13,7 +13,7 @@ from dvc.repo import Repo
 from stages.base.files import read_yaml
 from stages.catalog import HEADS, NETWORKS
 from stages.params import Params
-from tests.imports import Declared, declared, graph, loaded
+from tests.imports import TRAININGS, Declared, declared, graph, loaded
 from tests.project import ROOT, copy_project, set_params
 from tests.schema import keys
 
@@ -22,7 +22,6 @@ pytestmark = pytest.mark.radius
 PARAMS = read_yaml(ROOT / "params.yaml")
 KEYS = {key.name: key for key in keys(PARAMS)}
 STAGES = declared()
-TRAININGS = ("tune", "cv_lenet", *HEADS)
 
 
 def named(*patterns: str, among: Iterable[str] = STAGES) -> set[str]:

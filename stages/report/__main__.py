@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 from stages import params
-from stages.base.files import atomic_file, atomic_folder, read_json, read_yaml, readable
+from stages.base.files import atomic_file, atomic_folder, read_json, read_yaml
 from stages.base.images import SIDE
 from stages.catalog import NETWORKS
 from stages.cli import run
@@ -27,10 +27,7 @@ from stages.results.runs import Model
 
 PAGE = Path("plots/report.html")
 CARDS = Path("models/cards")
-COMPARED = (
-    "results", "classifiers", "between_networks", "overfitting", "per_class", "confusion",
-    "reliability",
-)  # fmt: skip
+COMPARED = Path("plots/compare")
 SHEET = Path("plots/misclassified/images.png")
 # Of the repository's own runs on all images; a project of one's own may have neither.
 FULL_RUN = Path("metrics/full_run.yaml")
@@ -41,22 +38,15 @@ PICTURE_COLOURS = 128
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a CSV file of the pipeline's. Only an empty cell is missing: a class may be called NA.
-
-    Raises:
-        InputError: it is not there.
-    """
+    """Read a table of the pipeline's. Only an empty cell is missing: a class may be called NA."""
     names = dict.fromkeys(("class", "actual", "predicted"), str)
-    with readable(path):
-        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=names)
-    shown = {key: frame[key].map(tables.titled) for key in ("model", "title") if key in frame}
-    return frame.assign(**shown)
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=names)
 
 
 def picture(path: str | Path) -> str:
     """A picture with a palette, as a data URI."""
     content = io.BytesIO()
-    with readable(path), Image.open(path) as image:
+    with Image.open(path) as image:
         colours = image.convert("RGB").quantize(PICTURE_COLOURS, dither=Image.Dither.NONE)
         colours.save(content, "PNG", optimize=True)
     return f"data:image/png;base64,{b64encode(content.getvalue()).decode()}"
@@ -72,19 +62,15 @@ def packages() -> list[str]:
 def facts(
     settings: Params, models: list[Model], compared: dict[str, pd.DataFrame]
 ) -> dict[str, Any]:
-    """All that the page is filled with, by the name that the template has for it.
-
-    Raises:
-        InputError: a file is not there that a stage writes.
-    """
+    """All that the page is filled with, by the name that the template has for it."""
     with_study = study.is_its_data_set(settings.data)
     whole = settings.data.source == "fashion_mnist" and not any(model.random for model in models)
     groups = runs.by_recipe(models)
     between = compared["between_networks"].fillna({"verdict": ""})
     better = between["verdict"].map({**frames.TITLES, "": "no significant difference"})
-    with readable(SHEET), Image.open(SHEET) as sheet:
+    with Image.open(SHEET) as sheet:
         sheet_columns = sheet.width // SIDE
-        wrong = pd.read_csv(SHEET.with_suffix(".csv"), dtype=str, keep_default_na=False)
+    wrong = pd.read_csv(SHEET.with_suffix(".csv"), dtype=str, keep_default_na=False)
     return {
         **compared,
         "settings": settings,
@@ -100,7 +86,6 @@ def facts(
         "findings": {recipe: ranking.finding(models, between, recipe) for recipe in groups},
         "between": frames.with_pairs(between.assign(verdict=better)),
         "between_losses": frames.with_pairs(frames.loss_tests(models)),
-        "against_study": read_table("plots/compare/against_study.csv") if with_study else None,
         "ablation": read_table(ABLATION) if whole and ABLATION.exists() else None,
         "matrices": errors.confusion_matrices(compared["confusion"]),
         "sheet": errors.sheet_by_class(wrong, models[0].classes),
@@ -108,6 +93,7 @@ def facts(
         "hyperparameters": read_yaml("metrics/hyperparameters.yaml"),
         "tune": read_json("metrics/tune.json"),
         "trials": read_table("plots/tune/trials.csv"),
+        "figures": sorted(Path("plots/eda").glob("*.png")),
         "params": yaml.safe_dump(settings.model_dump(exclude_none=True), sort_keys=False),
         "clean": read_json("metrics/clean.json"),
         "full_run": read_yaml(FULL_RUN) if FULL_RUN.exists() else None,
@@ -125,9 +111,8 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for write in (tables.percent, tables.loss, tables.number, tables.listed, tables.titled):
+    for write in (tables.percent, tables.loss, runs.called):
         templates.filters[write.__name__] = write
-    templates.filters["called"] = frames.called
     modules = {"charts": charts, "errors": errors, "frames": frames, "study": study}
     used = {"texts": tables.texts, "percent": tables.percent, "loss": tables.loss}
     templates.globals |= {**modules, **used, "picture": picture}
@@ -137,7 +122,7 @@ def environment() -> jinja2.Environment:
 def main() -> None:
     settings = params.load()
     models = runs.load_all(settings)
-    compared = {name: read_table(f"plots/compare/{name}.csv") for name in COMPARED}
+    compared = {path.stem: read_table(path) for path in COMPARED.glob("*.csv")}
     templates = environment()
     page = templates.get_template("page.html.j2").render(facts(settings, models, compared))
     with atomic_folder(CARDS) as folder:

@@ -43,7 +43,6 @@ def write(
             data=DATA.get(settings.data.source),
             exported=(model.network, model.recipe) == ("lenet", settings.export.recipe),
             results=rows.to_dict("records"),
-            spread=study.SPREAD,
             weakest=classes.loc[classes["recall"].idxmin()],
             calibration_error=calibration_errors[classifier],
             footnote=study.footnote(settings) if model.name == "resnet-study" else "",

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from stages.report.tables import titled
 from stages.results.figures import TRAINING_COLOR, VALIDATION_COLOR, mpl, plt
 from stages.results.runs import Model
 
@@ -68,21 +67,4 @@ def learning_curves(model: Model, measure: str, limits: tuple[float, float]) -> 
         axes.set(xlabel="epoch", ylabel=measure, ylim=limits)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
-        return embedded(figure, f"{measure} by epoch: {titled(model.title)}")
-
-
-def reliability(bins: pd.DataFrame, title: str) -> Markup:
-    """How often a classifier is right by its confidence; a larger dot stands for more images.
-
-    Args:
-        bins: columns confidence, accuracy, images.
-        title: of the classifier.
-    """
-    with mpl.rc_context(LOOK):
-        figure, axes = plt.subplots(figsize=(2.6, 2.6))
-        axes.plot([0, 1], [0, 1], color=INK, lw=0.8, ls=":")
-        axes.plot(bins["confidence"], bins["accuracy"], color=TRAINING, lw=1)
-        sizes = 5 + 120 * bins["images"] / bins["images"].max()
-        axes.scatter(bins["confidence"], bins["accuracy"], s=sizes, color=TRAINING)
-        axes.set(xlabel="confidence", ylabel="share right", xlim=(0, 1.03), ylim=(0, 1.03))
-        return embedded(figure, f"Reliability of {title}")
+        return embedded(figure, f"{measure} by epoch: {model.title}")

@@ -31,13 +31,13 @@ def shades(values: pd.DataFrame) -> np.ndarray:
     return values.to_numpy(float) / max(values.max(axis=None), 1)
 
 
-def by_class(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """A measure in percent: a row a classifier, a column a class, in the order of the labels.
+def recalls(rows: pd.DataFrame) -> pd.DataFrame:
+    """In percent: a row a classifier, a column a class, in the order of the labels.
 
     Args:
-        rows: columns title, class, and the measure; title is the classifier's.
+        rows: columns title, class, recall; title is the classifier's.
     """
-    shares = rows.pivot(index="title", columns="class", values=measure)
+    shares = rows.pivot(index="title", columns="class", values="recall")
     shares = shares.loc[rows["title"].unique(), rows["class"].unique()]
     return (100 * shares).rename_axis("Classifier")
 

@@ -6,18 +6,13 @@ import numpy as np
 import pandas as pd
 
 from stages.catalog import NETWORKS
-from stages.report.tables import listed, titled
 from stages.results import runs, study
 from stages.results.ranking import ALL
-from stages.results.runs import Model
+from stages.results.runs import Model, called
 from stages.results.statistics import paired_by_fold
 
 TITLES = {name: network.title for name, network in NETWORKS.items()}
 TITLES[ALL] = "All together"
-
-
-def called(recipe: str) -> str:
-    return "study's settings" if recipe == "study" else f"recipe {recipe}"
 
 
 def short(score: float, measure: str) -> str:
@@ -26,40 +21,34 @@ def short(score: float, measure: str) -> str:
 
 
 def first_screen(
-    results: pd.DataFrame, classifiers: pd.DataFrame, measure: str, footnoted: bool
+    models: list[Model], results: pd.DataFrame, measure: str, footnoted: bool
 ) -> pd.DataFrame:
     """The table that stands first, as texts: a row a network or an ensemble, a column a recipe.
 
     Args:
-        results, classifiers: as `compare` wrote them.
+        results: as `compare` wrote them.
         measure: accuracy (in percent) or loss.
         footnoted: mark ResNet50 at the study's settings.
     """
     table = pd.DataFrame(columns=["Study"])
-    for (network, recipe), rows in results.groupby(["network", "recipe"], sort=False):
-        name, ours = rows["model"].iloc[0].partition(" (")[0], f"Ours, {called(recipe)}"
-        scores = rows.set_index("measure")
+    by_model = results.groupby(["network", "recipe"])
+    for model in models:
+        name, ours = model.kind, f"Ours, {called(model.recipe)}"
+        scores = by_model.get_group((model.network, model.recipe)).set_index("measure")
         mean = study.MEAN if study.MEAN in scores.index else study.TEST
         for column, key in (("Study", f"study_{measure}"), (ours, measure)):
             values = scores[key].reindex([mean, study.SPREAD]).dropna()
             if len(values):
                 table.loc[name, column] = " \u00b1 ".join(short(value, measure) for value in values)
-        if footnoted and (network, recipe) == ("resnet", "study"):
+        if footnoted and model.name == "resnet-study":
             table.loc[name, ours] += "\u00b9"
         if study.TOGETHER in scores.index:
             together = scores[measure][study.TOGETHER]
             table.loc[f"{name}, folds together", ours] = short(together, measure)
-    for classifier, score in zip(classifiers["classifier"], classifiers[measure], strict=True):
-        if (ours := f"Ours, {called(classifier.removeprefix('all-'))}") in table:
-            table.loc["All networks together", ours] = short(score, measure)
+    for recipe, members in runs.by_recipe(models).items():
+        score = getattr(runs.together([model.together for model in members]), measure)
+        table.loc["All networks together", f"Ours, {called(recipe)}"] = short(score, measure)
     return table.dropna(axis="columns", how="all").fillna("").rename_axis("Network")
-
-
-def ranked_losses(results: pd.DataFrame, recipe: str) -> str:
-    """The networks of a recipe with their mean log losses on the test set, the lowest first."""
-    shown = (results["recipe"] == recipe) & results["measure"].isin([study.MEAN, study.TEST])
-    losses = results[shown].set_index("network")["loss"].sort_values()
-    return listed([f"{TITLES[network]} {short(loss, 'loss')}" for network, loss in losses.items()])
 
 
 def loss_tests(models: list[Model]) -> pd.DataFrame:
@@ -81,16 +70,14 @@ def with_pairs(tests: pd.DataFrame) -> pd.DataFrame:
     return tests.assign(pair=first + " less " + second, recipe=tests["recipe"].map(called))
 
 
-def with_temperatures(classifiers: pd.DataFrame, models: list[Model]) -> pd.DataFrame:
-    """`classifiers` with what the temperature of each model's best training changes."""
-    rows = {model.name: model.scores.loc[model.best] for model in models}
-    columns = ["temperature", "calibrated_test_loss", "calibrated_test_calibration_error"]
-    return classifiers.join(pd.DataFrame(rows).T[columns], on="classifier")
+def mean_metrics(models: list[Model]) -> pd.DataFrame:
+    """The evaluations' metrics, means over the trainings of each model, and its title."""
+    return pd.DataFrame([{"model": each.title, **each.scores.mean()} for each in models])
 
 
 def recorded_settings(models: list[Model]) -> pd.DataFrame:
     """What every training was told, as it recorded it: a row a setting, a column a model."""
-    recorded = {titled(model.title): model.runs[0].training for model in models}
+    recorded = {model.title: model.runs[0].training for model in models}
     table = pd.DataFrame(recorded, dtype=object).drop(["classes", "best_epoch"]).fillna("")
     return table.rename(index=lambda key: key.replace("_", " ")).rename_axis("Setting")
 

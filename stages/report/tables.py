@@ -31,20 +31,9 @@ def p_value(value: float) -> str:
     return f"< {SMALLEST_P}" if value < SMALLEST_P else f"{value:.4f}"
 
 
-def listed(items: Sequence[str]) -> str:
-    """With commas, and `and` before the last."""
-    *others, last = items
-    return f"{', '.join(others)} and {last}" if others else last
-
-
-def titled(title: str) -> str:
-    """The title of a model or classifier. "The study" is the paper, never our recipe."""
-    return title.replace("(study)", "(study's settings)")
-
-
 # By the last word of a column's name: that says what is measured.
 FORMATS = {
-    **dict.fromkeys(("accuracy", "mean", "deviation", "confidence", "error"), percent),
+    **dict.fromkeys(("accuracy", "mean", "deviation", "error"), percent),
     "difference": points,
     "loss": loss,
     "value": p_value,

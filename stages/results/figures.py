@@ -6,7 +6,6 @@ their import in another environment.
 
 import os
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "agg"
@@ -20,18 +19,8 @@ from stages.base.files import atomic_file
 
 # Seaborn's "colorblind" palette after Okabe and Ito: two colours for readers of any colour vision.
 TRAINING_COLOR, VALIDATION_COLOR, *_ = sns.color_palette("colorblind")
-# Matplotlib brings the first. The others have signs that it lacks, and are used where installed.
-FONTS = (
-    "DejaVu Sans",
-    "Noto Sans",
-    "Noto Sans CJK JP",
-    "Noto Sans Devanagari",
-    "Noto Sans Thai",
-    "Hiragino Sans",
-    "Yu Gothic",
-    "Microsoft YaHei",
-    "Arial Unicode MS",
-)
+# Matplotlib brings the first. Linux, macOS and Windows have the others for Asian signs.
+FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Arial Unicode MS", "Microsoft YaHei")
 LONGEST = 20  # characters of a class's name
 
 mpl.rcdefaults()  # whatever the user's own `matplotlibrc` says
@@ -45,24 +34,15 @@ mpl.rcParams |= {
 }
 
 
-@cache
-def _characters() -> set[int]:
-    """The code points for which a font has a sign."""
-    families = mpl.rcParams["font.family"]
-    fonts = (font_manager.get_font(font_manager.findfont(family)) for family in families)
-    return {code for font in fonts for code in font.get_charmap()}
-
-
 def class_names(classes: Sequence[str]) -> list[str]:
     """The classes' names as figures show them, each another.
 
-    A name that is too long, or that no font has all the signs for, gets its label before it.
+    A name that is too long, or that a font may lack signs for, gets its label before it.
     """
     shown = []
     for label, name in enumerate(classes):
-        signs = "".join(sign if ord(sign) in _characters() else "\u25af" for sign in name)
-        short = signs if len(signs) <= LONGEST else f"{signs[: LONGEST - 1]}…"
-        shown.append(name if short == name else f"{label}: {short}")
+        short = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+        shown.append(name if short == name and name.isascii() else f"{label}: {short}")
     return shown
 
 

@@ -32,16 +32,15 @@ def rows_of(models: list[Model], with_study: bool) -> pd.DataFrame:
     """
     rows = []
     for model in models:
-        title = model.title.removesuffix(f" ({model.recipe})")
         stated = 100 * study.published(model.network, study.MEAN)[0] if with_study else np.nan
         folds = 100 * model.scores["test_accuracy"]
         if len(folds) == 1:
-            rows.append(answer(title, model.together, stated))
+            rows.append(answer(model.kind, model.together, stated))
             continue
-        name, mean, sd = f"{title}, mean of {len(folds)} folds", folds.mean(), folds.std()
+        name, mean, sd = f"{model.kind}, mean of {len(folds)} folds", folds.mean(), folds.std()
         text = f"{mean:.2f}  \u00b1 {sd:.2f}"
         rows.append((name, mean, mean - sd, mean + sd, stated, text, list(folds)))
-        rows.append(answer(f"{title}, folds together", model.together))
+        rows.append(answer(f"{model.kind}, folds together", model.together))
     if len(models) > 1:
         members = runs.together([model.together for model in models])
         count = sum(len(model.runs) for model in models)

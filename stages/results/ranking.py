@@ -11,22 +11,8 @@ from stages.results.runs import Model
 from stages.results.statistics import SIGNIFICANT, mcnemar, paired_by_fold
 
 ALL = "all"
-COLUMNS = (
-    "recipe",
-    "first",
-    "second",
-    "difference",
-    "low",
-    "high",
-    "t",
-    "degrees_of_freedom",
-    "p_value",
-    "together_difference",
-    "only_first_right",
-    "only_second_right",
-    "mcnemar_p_value",
-    "verdict",
-)
+BY_FOLD = ("difference", "low", "high", "p_value")
+TOGETHER = ("together_difference", "mcnemar_p_value")
 
 
 def between_networks(models: list[Model]) -> pd.DataFrame:
@@ -49,14 +35,14 @@ def between_networks(models: list[Model]) -> pd.DataFrame:
             one, other = answers[first], answers[second]
             row = {"recipe": recipe, "first": first, "second": second}
             row["together_difference"] = one.accuracy - other.accuracy
-            row |= mcnemar(one.predicted, other.predicted, one.labels)
+            row["mcnemar_p_value"] = mcnemar(one.predicted, other.predicted, one.labels)
             if first != ALL:
                 pair = accuracies[first], accuracies[second]
                 row["difference"] = pair[0].mean() - pair[1].mean()
                 if len(pair[0]) == len(pair[1]) > 1:
                     row |= paired_by_fold(*pair)
             rows.append(row)
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=["recipe", "first", "second", *BY_FOLD, *TOGETHER])
     agree = table["difference"].isna() | (table["difference"] * table["together_difference"] > 0)
     pairs = table.groupby("recipe")["recipe"].transform("size")
     significant = table[["p_value", "mcnemar_p_value"]].max(axis=1) < SIGNIFICANT / pairs

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
 
 from stages import params
 from stages.catalog import NETWORKS
@@ -12,6 +11,11 @@ from stages.cli import InputError
 from stages.params import Params
 from stages.results import evaluation
 from stages.results.evaluation import METRICS, Predictions, Run
+
+
+def called(recipe: str) -> str:
+    """A recipe, for people. "The study" is the paper, never our recipe."""
+    return "study's settings" if recipe == "study" else f"recipe {recipe}"
 
 
 @dataclass(frozen=True)
@@ -34,20 +38,19 @@ class Model:
         return f"{self.network}-{self.recipe}"
 
     @property
-    def title(self) -> str:
+    def kind(self) -> str:
         network = NETWORKS[self.network]
         how = ", random weights" if self.random else ", frozen" if network.frozen else ""
-        return f"{network.title}{how} ({self.recipe})"
+        return f"{network.title}{how}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} ({called(self.recipe)})"
 
     @property
     def classes(self) -> list[str]:
         """The names of its classes, that of label 0 first."""
         return self.runs[0].training["classes"]
-
-    @property
-    def best(self) -> int:
-        """The position of the run that does best on its own validation images."""
-        return int(self.scores["val_accuracy"].argmax())
 
     @property
     def together(self) -> Predictions:
@@ -65,7 +68,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Classifier:
-    """What answers with one class an image: a training, or several together.
+    """What answers with one class an image: a training alone, or several together.
 
     name: for files; unique.
     title: for people.
@@ -102,10 +105,10 @@ def load_all(settings: Params) -> list[Model]:
     return models
 
 
-def together(predictions: list[Predictions], weights: np.ndarray | None = None) -> Predictions:
+def together(predictions: list[Predictions]) -> Predictions:
     """The mean of the probabilities of several classifiers for the same images."""
     probabilities = [each.probabilities.astype(np.float64) for each in predictions]
-    return Predictions(np.average(probabilities, axis=0, weights=weights), predictions[0].labels)
+    return Predictions(np.mean(probabilities, axis=0), predictions[0].labels)
 
 
 def validated(models: list[Model]) -> list[Predictions]:
@@ -127,23 +130,6 @@ def validated(models: list[Model]) -> list[Predictions]:
     return [Predictions(shared[each].to_numpy(), labels) for each in range(len(models))]
 
 
-def ensemble_weights(models: list[Model]) -> np.ndarray:
-    """The share of each model in the mean with the lowest loss on validation images, (n,).
-
-    On those that no training saw: with folds in every model on the whole training set. The test set
-    has no say in it.
-    """
-    members = validated(models)
-    minimum = minimize(
-        lambda weights: together(members, weights).loss,
-        np.full(len(models), 1 / len(models)),
-        bounds=[(0, 1)] * len(models),
-        constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1},
-    )
-    # Two digits, so that the last bits of a search do not move a prediction.
-    return minimum.x.round(2) / minimum.x.round(2).sum()
-
-
 def by_recipe(models: list[Model]) -> dict[str, list[Model]]:
     """The models of each recipe that two networks or more have."""
     groups: dict[str, list[Model]] = {}
@@ -153,27 +139,22 @@ def by_recipe(models: list[Model]) -> dict[str, list[Model]]:
 
 
 def classifiers(models: list[Model]) -> list[Classifier]:
-    """Of each model its best training, and all of them together; then all networks of a recipe.
+    """The trainings of each model together; then all networks of a recipe.
 
-    The mean of all networks with equal weights is the headline, whichever of the two has the better
-    test accuracy.
+    There each network has the same weight, however often it was trained.
     """
     answers = []
     for model in models:
-        folds, title = len(model.runs), model.title
-        best = f"{title}, fold {model.best + 1}" if folds > 1 else title
-        answers.append(Classifier(model.name, best, model.runs[model.best].test))
+        name, title, folds = model.name, model.title, len(model.runs)
         if folds > 1:
-            title += f", {folds} folds together"
-            answers.append(Classifier(f"{model.name}-folds", title, model.together))
+            name, title = f"{name}-folds", f"{title}, {folds} folds together"
+        answers.append(Classifier(name, title, model.together))
     for recipe, members in by_recipe(models).items():
-        name, trainings = f"all-{recipe}", sum(len(model.runs) for model in members)
+        trainings = sum(len(model.runs) for model in members)
         title = f"All networks, {trainings} trainings"
         if any(model.random for model in members):
             title += ", random weights"
-        title += f" ({recipe})"
-        tests, weights = [model.together for model in members], ensemble_weights(members)
-        answers.append(Classifier(name, title, together(tests)))
-        title += f", weighted {', '.join(f'{weight:.2f}' for weight in weights)}"
-        answers.append(Classifier(f"{name}-weighted", title, together(tests, weights)))
+        title += f" ({called(recipe)})"
+        test = together([model.together for model in members])
+        answers.append(Classifier(f"all-{recipe}", title, test))
     return answers

@@ -17,8 +17,8 @@ def wilson(accuracy: float, images: int) -> dict[str, float]:
     return {"low": interval.low, "high": interval.high}
 
 
-def mcnemar(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """McNemar's exact test: do two classifiers err equally often on the same images?
+def mcnemar(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> float:
+    """The p-value of McNemar's exact test: do two classifiers err equally often on the same images?
 
     Under that hypothesis an image that only one of them gets right is as likely to be the one's as
     the other's (McNemar 1947, Psychometrika 12:153-157).
@@ -30,11 +30,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> dict[s
     only_first = int(((first == labels) & (second != labels)).sum())
     only_second = int(((first != labels) & (second == labels)).sum())
     discordant = only_first + only_second
-    return {
-        "only_first_right": only_first,
-        "only_second_right": only_second,
-        "mcnemar_p_value": stats.binomtest(only_first, discordant).pvalue if discordant else 1.0,
-    }
+    return stats.binomtest(only_first, discordant).pvalue if discordant else 1.0
 
 
 def paired_by_fold(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
@@ -53,7 +49,7 @@ def paired_by_fold(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
         first, second: accuracies (k,), each fold at the same position; two folds or more.
 
     Returns:
-        The mean of first - second, its 95 % interval, and t with its degrees of freedom and p.
+        The mean of first - second, its 95 % interval, and p.
     """
     differences = np.asarray(first) - np.asarray(second)
     folds, difference = len(differences), differences.mean()
@@ -65,8 +61,6 @@ def paired_by_fold(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
         "difference": float(difference),
         "low": float(difference - half),
         "high": float(difference + half),
-        "t": float(t),
-        "degrees_of_freedom": folds - 1,
         "p_value": float(2 * stats.t.sf(abs(t), folds - 1)),
     }
 
