@@ -16,8 +16,6 @@ Code and lock move together. On a machine that has DVC's cache (`dvc pull` fills
 `dvc repro`, and commit dvc.lock, metrics/, plots/ and models/ with the change. Where an edit cannot
 change a result, as in a comment, `dvc commit --force STAGE` notes the new code without a run."""
 
-LAGS = pytest.mark.xfail(strict=True, reason="vgg@study is to be trained with the present code")
-
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -36,7 +34,6 @@ def would_run(folder: Path) -> list[str]:
     return stages
 
 
-@LAGS
 def test_a_clean_clone_has_nothing_to_run_and_a_changed_script_is_noticed(clone):
     stages = would_run(clone)
     assert not stages, HELP.format(stages=", ".join(stages))
@@ -53,8 +50,7 @@ def test_what_the_lock_names_is_in_git_as_it_says(clone, monkeypatch):
     monkeypatch.chdir(clone)
     with Repo(".") as repo:
         outs = [out for stage in repo.index.stages for out in stage.outs if not out.use_cache]
-        # Until `vgg@study` is trained with the present code; then none.
-        assert [str(out) for out in outs if out.status()] == ["metrics/vgg/study"]
+        assert [str(out) for out in outs if out.status()] == []
 
 
 @pytest.mark.long
