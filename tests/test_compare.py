@@ -134,26 +134,33 @@ def test_all_networks_weigh_the_same_however_often_each_was_trained():
     models = [Model("lenet", "a", sure), Model("vgg", "a", unsure)]
     alone = Model("lenet", "alone", sure[:1])
     classifiers = {each.name: each for each in runs.classifiers([*models, alone])}
-    assert list(classifiers) == ["lenet-a-folds", "vgg-a", "lenet-alone", "all-a"]
+    names = ["lenet-a-folds", "vgg-a", "lenet-alone", "all-a", "all-a-weighted"]
+    assert list(classifiers) == names
     np.testing.assert_allclose(classifiers["lenet-a-folds"].test.probabilities, [[0.9, 0.1]])
     mean = classifiers["all-a"].test.probabilities
     np.testing.assert_allclose(mean, [[0.45, 0.55]])
     assert classifiers["all-a"].title == "All networks, 6 trainings (recipe a)"
 
 
-def test_networks_together_are_validated_on_images_that_none_was_trained_on():
-    """LeNet-5's folds have all rows between them, in another order; the head has rows 2 and 3."""
+def test_an_ensemble_is_weighted_on_images_that_no_member_was_trained_on():
+    """LeNet-5's folds have all rows between them; the head has rows 2 and 3, and is right there."""
     labels = [0, 1, 2, 3]
-    right, wrong = one_hot(labels), one_hot([5, 6, 7, 8])
+    truth = 0.8 * one_hot(labels) + 0.02
+    off = 0.8 * one_hot([5, 6, 7, 8]) + 0.02
 
-    def part(probabilities: np.ndarray, rows: list[int]) -> Run:
-        return trained(right, labels, Predictions(probabilities[rows], np.array(rows)), rows)
+    def part(probabilities: np.ndarray, rows: list[int], test: np.ndarray = truth) -> Run:
+        return trained(test, labels, Predictions(probabilities[rows], np.array(rows)), rows)
 
-    folds = Model("lenet", "a", [part(wrong, [3, 0]), part(right, [1, 2])])
-    head = Model("vgg", "a", [part(right, [2, 3])])
-    first, second = runs.validated([folds, head])
-    assert list(first.labels) == list(second.labels) == list(second.predicted) == [2, 3]
-    assert list(first.predicted) == [2, 8]
+    # The folds' order is not that of the rows, and they are right where the head was trained.
+    half = np.concatenate([truth[:2], off[2:]])
+    folds = Model("lenet", "a", [part(half, [3, 0]), part(half, [1, 2])])
+    head = Model("vgg", "a", [part(truth, [2, 3])])
+    assert list(runs.ensemble_weights([folds, head])) == [0, 1]
+    assert list(runs.ensemble_weights([head, folds])) == [1, 0]
+    wrong_in_the_test = Model("vgg", "a", [part(truth, [2, 3], test=off)])
+    assert list(runs.ensemble_weights([folds, wrong_in_the_test])) == [0, 1]
+    pair = [head.together, folds.together]
+    assert np.array_equal(runs.together(pair, [1, 0]).probabilities, pair[0].probabilities)
 
 
 def test_confusion_and_scores_by_class():
