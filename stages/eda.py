@@ -1,6 +1,6 @@
 """Look at the training images: the study's figures, and class balance and histograms as data.
 
-Reads `data/clean/`. Writes `plots/eda/`: seven figures (.png), and for `dvc plots`
+Reads `data/clean/`. Writes `plots/eda/`: six figures (.png), and for `dvc plots`
 `class_balance.csv` (class,count) and `pixel_histograms.csv` (class,value,count; long form, where
 `value` is the darkest of the grey values in a bin and the class "all" is all the images).
 
@@ -196,26 +196,6 @@ def correlation_heat_map(pixels: np.ndarray) -> plt.Figure:
     return figure
 
 
-def balance(per_class: np.ndarray) -> str:
-    """How many images a class has, in words. `per_class`: int (classes,)."""
-    least, most = per_class.min(), per_class.max()
-    return f"{most:,} each (balanced)" if least == most else f"{least:,} to {most:,} each"
-
-
-def class_balance(per_class: np.ndarray, names: list[str]) -> plt.Figure:
-    """A bar for each class. `per_class`: int (classes,)."""
-    figure, axes = plt.subplots(figsize=(8, 1 + 0.36 * len(names)))
-    bars = axes.barh(names, per_class, color=figures.TRAINING_COLOR)
-    axes.bar_label(bars, fmt="{:,.0f}", padding=4)
-    axes.set(xlabel="training images", xlim=(0, 1.12 * per_class.max()))
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.invert_yaxis()
-    axes.grid(False, axis="y")
-    total = per_class.sum()
-    axes.set_title(f"{total:,} training images in {len(names)} classes: {balance(per_class)}")
-    return figure
-
-
 def class_means(counts: np.ndarray, names: list[str]) -> plt.Figure:
     """The mean image of every class. `counts`: int (784, classes, 256)."""
     per_class = counts[0].sum(axis=-1)
@@ -257,7 +237,6 @@ def main() -> None:
         "box_plots": box_plots(pixels[:, number(ROW, COLUMNS) - 1]),
         "samples": samples(pixels, labels, names),
         "correlation": correlation_heat_map(pixels),
-        "class_balance": class_balance(per_class, names),
         "class_means": class_means(counts, names),
     }
     tables = {
@@ -269,7 +248,9 @@ def main() -> None:
             figures.save(figure, folder / f"{name}.png")
         for name, table in tables.items():
             table.to_csv(folder / f"{name}.csv", index=False)
-    seen = f"{len(train):,} training images in {len(names)} classes of {balance(per_class)}"
+    least, most = per_class.min(), per_class.max()
+    size = f"{most:,} each (balanced)" if least == most else f"{least:,} to {most:,} each"
+    seen = f"{len(train):,} training images in {len(names)} classes of {size}"
     print(f"eda: {seen}; {len(drawn)} figures, {len(tables)} tables in {OUTPUT}")
 
 

@@ -37,7 +37,7 @@ def test_any_number_of_classes_with_any_names(project, classes):
     Path("data/clean").mkdir(parents=True)
     random_image_set(2 * classes, classes=names).save(Path("data/clean"), "train")
     eda.main()
-    assert len(list(Path("plots/eda").glob("*.png"))) == 7
+    assert len(list(Path("plots/eda").glob("*.png"))) == 6
     assert list(pd.read_csv("plots/eda/class_balance.csv")["class"]) == list(names)
 
 
