@@ -22,7 +22,6 @@ from stages.results import study
 Pass = Callable[[], object]
 Rival = Callable[[int, str], Pass]
 PIPELINE, TORCH = "this pipeline", "PyTorch by hand"
-SECONDS = 2  # the shortest turn; it has at least one pass
 # The shape of one image, or of its features.
 SHAPES = {"lenet": (28, 28, 1), "resnet": (1024,), "vgg": (1, 1, 512)}
 
@@ -37,15 +36,15 @@ class Work(NamedTuple):
     rivals: dict[str, Rival]
 
 
-def turn(rival: Rival, work: Work) -> float:
-    """Images per second.
+def turn(rival: Rival, work: Work, seconds: float) -> float:
+    """Images per second, over at least so many seconds and one pass.
 
     It is in this module because new processes do not load the `__main__` of a package.
     """
     one_pass = rival(work.images, work.network)
     one_pass()
     passes, started = 0, time.perf_counter()
-    while not passes or time.perf_counter() - started < SECONDS:
+    while not passes or time.perf_counter() - started < seconds:
         one_pass()
         passes += 1
     return passes * work.images / (time.perf_counter() - started)

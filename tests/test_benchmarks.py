@@ -22,6 +22,7 @@ def fast(images: int, network: str):
 
 def test_a_ratio_is_the_pipelines_speed_divided_by_a_rivals(monkeypatch):
     monkeypatch.setattr(program, "ROUNDS", 1)
+    monkeypatch.setattr(program, "SECONDS", 0)
     rivals = {PIPELINE: counting, "slow": slow, "fast": fast}
     rows = program.measure(Work("Counting", "lenet", 100, goal=5, rivals=rivals))
     lines = program.table({"rows": rows})
