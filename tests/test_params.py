@@ -22,7 +22,7 @@ CONTENT = load_yaml(FILE)
 KEYS = list(keys(CONTENT))
 SUM = f"sha256:{hashlib.sha256().hexdigest()}"
 FILES = ("train_images", "train_labels", "test_images", "test_labels")
-WITHOUT_VGG16 = [
+OF_OTHER_BACKBONES = [
     f"features.{name}.backbone"
     for name, recipe in CONTENT["features"].items()
     if recipe["backbone"] != "vgg16"
@@ -48,7 +48,9 @@ def test_the_ablation_begins_and_ends_with_the_recipes_of_the_params():
     ablation, own = params.load(ROOT / "ablation.yaml"), params.load(FILE)
     assert ablation.lenet["study"] == own.lenet["study"]
     for network in NETWORKS:
-        assert [*getattr(ablation, network).values()][-1] == [*getattr(own, network).values()][-1]
+        *_, last_step = getattr(ablation, network).values()
+        *_, last_recipe = getattr(own, network).values()
+        assert last_step == last_recipe
     for name in own.features.keys() & ablation.features.keys():
         assert ablation.features[name] == own.features[name]
     assert (ablation.seed, ablation.tune, ablation.cv) == (own.seed, own.tune, own.cv)
@@ -109,7 +111,7 @@ def test_a_bad_value_has_a_line_with_its_key(path, key, value):
         ({"features.vgg16-study.backbone": "resnet50"}, ["vgg.study.features"]),
         ({"vgg.study.warmup_epochs": 2}, ["vgg.study.warmup_epochs"]),
         ({"vgg.study.cross_validated": True}, ["vgg.study"]),
-        ({"backbone": {"vgg16": CONTENT["backbone"]["vgg16"]}}, WITHOUT_VGG16),
+        ({"backbone": {"vgg16": CONTENT["backbone"]["vgg16"]}}, OF_OTHER_BACKBONES),
     ],
 )
 def test_keys_at_odds_have_a_line_each(path, changes, keys_at_odds):
