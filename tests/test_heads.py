@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tensorflow.python.framework.config import disable_op_determinism
 
 from stages import encode, evaluate_head, features, params, train_head, weights
 from stages.base import files
@@ -68,6 +67,9 @@ def train(name: str) -> None:
 
     A training switches deterministic operations on, and a model compiled later gets no XLA.
     """
+    # Not at the top, where it would load Keras before `keras_setup` has prepared it.
+    from tensorflow.python.framework.config import disable_op_determinism
+
     keras.utils.clear_session()
     disable_op_determinism()
     with pytest.MonkeyPatch.context() as patch:
