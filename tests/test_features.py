@@ -12,8 +12,6 @@ from stages.training.keras_setup import keras
 from tests.helpers import contents, message_of, random_image_set
 from tests.project import ROOT, set_params
 
-pytestmark = pytest.mark.usefixtures("full_precision")
-
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
