@@ -33,7 +33,7 @@ def test_tables_count_the_images_of_each_class_and_the_pixels_of_each_bin(projec
 def test_any_number_of_classes_with_any_names(project, classes):
     """A $ is no formula; a name that no font has, or too long a one, still has its number."""
     odd = ("$1_$2", "\u30ab\u30e1\u30e9 \ue123", "long " * 20)
-    names = (odd + tuple(f"class {label}" for label in range(100)))[:classes]
+    names = (odd + tuple(f"class {label}" for label in range(classes)))[:classes]
     Path("data/clean").mkdir(parents=True)
     random_image_set(2 * classes, classes=names).save(Path("data/clean"), "train")
     eda.main()
