@@ -10,7 +10,6 @@ all the same.
 import multiprocessing
 import os
 import platform
-import re
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -28,17 +27,9 @@ SECONDS = 2  # the shortest turn
 
 
 def machine() -> dict[str, Any]:
-    """Processor and versions."""
-    cpuinfo = Path("/proc/cpuinfo")  # Linux has it
-    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
-    known = dict(re.findall(r"^(model name|cpu family|model)\s*: (.*)$", text, re.MULTILINE))
-    return {
-        "processor": known.get("model name", platform.machine()),
-        "family_and_model": f"{known.get('cpu family')} {known.get('model')}",
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
-    }
+    """The platform and the versions."""
+    versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    return {"platform": platform.platform(), "cores": os.cpu_count(), **versions}
 
 
 def measure(work: Work) -> list[dict[str, Any]]:

@@ -2,15 +2,12 @@
 
 A rival is a function of a number of images and a network, of which it takes the recipe `study`. It
 gets ready, and returns what makes one pass over the images. It imports its backend itself, because
-each is measured in its own process. Images, features and weights are random: speed does not depend
-on them.
+each is measured in its own process. Images and features are random: speed does not depend on them.
 """
 
-import tempfile
 import time
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -132,47 +129,9 @@ def torch_training(images: int, network: str) -> Pass:
     return epoch
 
 
-def features_recipe(network: str) -> tuple[params.FeaturesRecipe, str]:
-    """The recipe of a head's features, and their layer."""
-    settings = params.load()
-    recipe = settings.features[recipe_of(network).features]
-    return recipe, settings.backbone[recipe.backbone].layer
-
-
-def pipeline_features(images: int, network: str) -> Pass:
-    """From raw images (n, 28, 28), which the pipeline resizes; its rival gets them resized."""
-    from stages import features
-    from stages.networks import backbone
-
-    recipe, layer = features_recipe(network)
-    tensors = backbone.variables(backbone.build(recipe.backbone, [layer]))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "tensors.npz"
-        np.savez(path, **{key: value.numpy() for key, value in tensors.items()})
-        extractor = backbone.feature_extractor(layer, recipe, path)
-    raw = np.random.default_rng(0).integers(0, 256, (images, 28, 28), np.uint8)
-    return lambda: features.by_batches(extractor, raw)
-
-
-def keras_features(images: int, network: str) -> Pass:
-    """The frozen network with `model.predict`."""
-    import keras
-
-    from stages.networks import backbone
-
-    recipe, layer = features_recipe(network)
-    model = backbone.build(recipe.backbone, [layer], recipe.input_size)
-    model = keras.Model(model.input, backbone.pooled(recipe, model.outputs))
-    x, _ = random_data(images, (recipe.input_size, recipe.input_size, 3))
-    return lambda: model.predict(x, batch_size=100, verbose=0)
-
-
-TRAINING = {PIPELINE: pipeline_training, "Keras's defaults": keras_training, TORCH: torch_training}
-FEATURES = {PIPELINE: pipeline_features, "`model.predict`": keras_features}
+RIVALS = {PIPELINE: pipeline_training, "Keras's defaults": keras_training, TORCH: torch_training}
 WORKS = [
-    Work("LeNet-5 trained, `study`", "lenet", 64 * 200, 1, TRAINING),
-    Work("ResNet50's head trained, `study`", "resnet", 64 * 600, 2, TRAINING),
-    Work("VGG16's head trained, `study`", "vgg", 64 * 40, 2, TRAINING),
-    Work("ResNet50's features, `study`", "resnet", 600, 1.5, FEATURES),
-    Work("VGG16's features, `study`", "vgg", 600, 1.5, FEATURES),
+    Work("LeNet-5 trained, `study`", "lenet", 64 * 200, 1, RIVALS),
+    Work("ResNet50's head trained, `study`", "resnet", 64 * 600, 2, RIVALS),
+    Work("VGG16's head trained, `study`", "vgg", 64 * 40, 2, RIVALS),
 ]

@@ -239,19 +239,16 @@ def main() -> None:
         "correlation": correlation_heat_map(pixels),
         "class_means": class_means(counts, names),
     }
-    tables = {
-        "class_balance": pd.DataFrame({"class": train.classes, "count": per_class}),
-        "pixel_histograms": histogram_table(counts, train.classes),
-    }
+    balance = pd.DataFrame({"class": train.classes, "count": per_class})
     with atomic_folder(OUTPUT) as folder:
         for name, figure in drawn.items():
             figures.save(figure, folder / f"{name}.png")
-        for name, table in tables.items():
-            table.to_csv(folder / f"{name}.csv", index=False)
+        balance.to_csv(folder / "class_balance.csv", index=False)
+        histogram_table(counts, train.classes).to_csv(folder / "pixel_histograms.csv", index=False)
     least, most = per_class.min(), per_class.max()
     size = f"{most:,} each (balanced)" if least == most else f"{least:,} to {most:,} each"
     seen = f"{len(train):,} training images in {len(names)} classes of {size}"
-    print(f"eda: {seen}; {len(drawn)} figures, {len(tables)} tables in {OUTPUT}")
+    print(f"eda: {seen}; {len(drawn)} figures, 2 tables in {OUTPUT}")
 
 
 if __name__ == "__main__":

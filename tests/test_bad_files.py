@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stages import ingest
-from stages.sources import csv_images, fashion_mnist, idx, pictures, sample
+from stages.sources import csv_images, fashion_mnist, idx, pictures
 from tests.helpers import as_frame, contents, message_of, random_image_set
 from tests.project import ROOT, set_params
 from tests.test_pictures import picture, written
@@ -74,15 +74,6 @@ def test_the_place_of_a_bad_cell_is_named(tmp_path):
     (tmp_path / "bad.csv").write_bytes(with_cell("pixel7", "256"))
     message = message_of(read_table, tmp_path / "bad.csv")
     assert "line 5, column pixel7: the cell is 256" in message
-
-
-def test_another_sample_is_not_read(tmp_path, monkeypatch):
-    path = tmp_path / "sample.npz"
-    path.write_bytes((ROOT / sample.PATH).read_bytes()[:-1])
-    monkeypatch.setattr(sample, "PATH", path)
-    message = message_of(sample.read, "train")
-    assert message.startswith(str(path))
-    assert "git checkout" in message
 
 
 class TestPictureFolder:

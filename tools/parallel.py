@@ -27,8 +27,6 @@ try:
 except ImportError:
     sys.exit("parallel: error: Dask is not installed; run `pip install '.[cluster]'`")
 
-BUSY = "is busy, it is being blocked by"  # DVC's words if another process runs the stage
-
 
 def reproduce(folder: str, stage: str, *needed: None) -> None:
     """Run one stage as DVC does; `--wait-for-lock` lets several of them share one lock.
@@ -50,7 +48,7 @@ def reproduce(folder: str, stage: str, *needed: None) -> None:
                 printed = (printed + line)[-1000:]
         if not run.returncode:
             return
-        if BUSY not in printed:
+        if "is busy, it is being blocked by" not in printed:  # DVC, while another process runs it
             raise RuntimeError(f"{stage} failed:\n{printed}")
         time.sleep(5)  # until what a lost worker left behind has ended
 
