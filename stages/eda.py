@@ -2,7 +2,7 @@
 
 Reads `data/clean/`. Writes `plots/eda/`: six figures (.png), and for `dvc plots`
 `class_balance.csv` (class,count) and `pixel_histograms.csv` (class,value,count; long form, where
-`value` is the darkest of the grey values in a bin and the class "all" is all the images).
+`value` is the darkest of the grey values in a bin and the class "(all)" is all the images).
 
 Rows, columns and pixels count from 1, as in the study's table; pixel28 ends the first row.
 """
@@ -220,7 +220,7 @@ def histogram_table(counts: np.ndarray, classes: tuple[str, ...], bins: int = 32
     """Pixels by grey value, of all images and of each class. `counts`: int (784, classes, 256)."""
     per_class = binned(counts.sum(axis=0), bins)
     histograms = np.vstack([per_class.sum(axis=0), per_class])
-    table = pd.DataFrame(histograms, ["all", *classes], range(0, VALUES, VALUES // bins))
+    table = pd.DataFrame(histograms, ["(all)", *classes], range(0, VALUES, VALUES // bins))
     return table.rename_axis(index="class", columns="value").stack().rename("count").reset_index()
 
 

@@ -21,7 +21,7 @@ def test_tables_count_the_images_of_each_class_and_the_pixels_of_each_bin(projec
     assert list(table["class"]) == list(NAMES)
     assert list(table["count"]) == [6] * 5 + [5] * 5
     table = pd.read_csv("plots/eda/pixel_histograms.csv")
-    chosen = {"all": image_set.images, NAMES[8]: image_set.images[image_set.labels == 8]}
+    chosen = {"(all)": image_set.images, NAMES[8]: image_set.images[image_set.labels == 8]}
     for name, pixels in chosen.items():
         rows = table[table["class"] == name]
         edges = [*rows["value"], 256]
