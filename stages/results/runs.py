@@ -101,7 +101,7 @@ def load_all(settings: Params) -> list[Model]:
         raise InputError(
             f"metrics/ has {', '.join(left_over)}, which params.yaml does not name; remove what an "
             "undone experiment left with `git clean -fd metrics models plots`, and a removed "
-            "recipe or fold with `git rm -r`"
+            "recipe or fold with `rm -r`"
         )
     return models
 
