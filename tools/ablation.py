@@ -69,7 +69,7 @@ def main(folder: Path) -> None:
     networks = [network for network in NETWORKS if is_evaluated(folder, settings, network)]
     table = pd.DataFrame([row for network in networks for row in rows(folder, settings, network)])
     with atomic_file(OUTPUT) as unfinished:
-        table.to_csv(unfinished, index=False)
+        table.to_csv(unfinished, index=False, float_format="%.6f")
     print(f"ablation: {len(table)} rows in {OUTPUT}")
 
 
