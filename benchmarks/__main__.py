@@ -26,12 +26,6 @@ ROUNDS = 3
 SECONDS = 2  # the shortest turn
 
 
-def machine() -> dict[str, Any]:
-    """The platform and the versions."""
-    versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-    return {"platform": platform.platform(), "cores": os.cpu_count(), **versions}
-
-
 def measure(work: Work) -> list[dict[str, Any]]:
     """A row for each rival, as it goes into the JSON."""
     rounds = []
@@ -75,7 +69,9 @@ def table(content: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     rows = []
-    content = {"date": str(date.today()), "machine": machine(), "rounds": ROUNDS, "rows": rows}
+    machine = {"platform": platform.platform(), "cores": os.cpu_count()}
+    machine |= {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    content = {"date": str(date.today()), "machine": machine, "rounds": ROUNDS, "rows": rows}
     for work in WORKS:
         rows += measure(work)
         write_json(TARGET, content)  # after an interruption the finished works stay

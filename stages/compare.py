@@ -136,7 +136,8 @@ def overfitting(models: list[Model], with_study: bool) -> pd.DataFrame:
     rows = []
     for model in models:
         lowest = ", ".join(model.scores["best_epoch"].astype(str))
-        theirs = study.OVERFITS_FROM.get(model.network, "") if with_study else ""
+        as_the_study = with_study and model.recipe == "study"
+        theirs = study.OVERFITS_FROM.get(model.network, "") if as_the_study else ""
         rows.append((model.title, lowest, len(model.runs[0].curves), theirs))
     return pd.DataFrame(rows, columns=["model", "ours", "epochs", "study"])
 

@@ -118,7 +118,7 @@ def test_one_colour_is_all_ground(size):
     assert not pictures.has_object(prepared)
 
 
-@pytest.mark.parametrize("pixels", [np.full((40, 40), 0.5, "f4"), np.full((40, 40), 70_000, "i4")])
-def test_what_does_not_say_how_light_it_is(tmp_path, pixels):
-    path = written(Image.fromarray(pixels), tmp_path / "bad.tiff")
+@pytest.mark.parametrize(("value", "dtype"), [(0.5, "f4"), (4_000, "u2"), (70_000, "i4")])
+def test_what_does_not_say_how_light_it_is(tmp_path, value, dtype):
+    path = written(Image.fromarray(np.full((40, 40), value, dtype)), tmp_path / "bad.tiff")
     assert "without a defined white" in message_of(pictures.read, path)

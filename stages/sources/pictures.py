@@ -94,7 +94,8 @@ def _grey(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I"):  # whole numbers of 16 or 32 bits; Pillow would cut them at 255
         pixels = np.asarray(picture)
         lowest, highest = int(pixels.min()), int(pixels.max())
-        if lowest < 0 or highest > 65_535:
+        # Cameras put 12 bits into files of 16, which do not say so.
+        if lowest < 0 or 255 < highest < 4_096 or highest > 65_535:
             raise ValueError(f"its pixels go from {lowest:,} to {highest:,}, {NO_WHITE}")
         return Image.fromarray((pixels if highest <= 255 else pixels / 257).astype(np.uint8))
     colour = picture.convert("RGBA")
