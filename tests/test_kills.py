@@ -23,8 +23,10 @@ SHORT_LIFE = 0.3  # seconds from the start of a stage; loading Python's packages
 
 
 def in_lock(folder: Path) -> set[str]:
+    """The stages that are done. DVC writes the lock in place: a kill may cut its last entry off."""
     lock = folder / "dvc.lock"
-    return set(read_yaml(lock)["stages"]) if lock.exists() else set()
+    stages = read_yaml(lock)["stages"] if lock.exists() else {}
+    return {stage for stage, entry in stages.items() if "outs" in entry}
 
 
 def seconds_of(folder: Path) -> float:
