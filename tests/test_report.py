@@ -162,12 +162,14 @@ def test_another_data_set_has_no_study_beside_it(demo, tmp_path):
     assert "course study" not in page
 
 
-def test_every_model_has_a_card(any_run):
+def test_every_model_has_a_short_card(any_run):
     params = yaml.safe_load((any_run.folder / "params.yaml").read_text())
     for name in [f"{n}-{recipe}" for n in NETWORKS for recipe in params[n]]:
         card = (any_run.folder / report.CARDS / f"{name}.md").read_text()
-        _, front, _ = card.split("---\n", 2)
+        _, front, text = card.split("---\n", 2)
         assert yaml.safe_load(front)["library_name"] == "keras"
+        prose = [line for line in text.splitlines() if not line.startswith("|")]
+        assert len(" ".join(prose).split()) <= 150
 
 
 @pytest.fixture

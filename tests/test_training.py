@@ -215,6 +215,13 @@ def train() -> None:
     cv_lenet.main("every", 1)
 
 
+def test_keras_does_not_import_matplotlib(tmp_path):
+    code = "import sys; from stages.training.keras_setup import keras; print(*sys.modules)"
+    modules = run_python(tmp_path, "-c", code).stdout.split()
+    assert "keras" in modules
+    assert "matplotlib" not in modules
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     """A project in which the first fold was trained undisturbed."""
