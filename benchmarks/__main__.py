@@ -42,9 +42,9 @@ def measure(work: Work) -> list[dict[str, Any]]:
             "work": work.title,
             "rival": name,
             "images_a_second": float(f"{rates[name].median():.4g}"),
-            "pipeline_times_as_fast": round(ratios[name].median(), 3),
-            "lowest": round(ratios[name].min(), 3),
-            "highest": round(ratios[name].max(), 3),
+            "pipeline_times_as_fast": round(ratios[name].median(), 4),
+            "lowest": round(ratios[name].min(), 4),
+            "highest": round(ratios[name].max(), 4),
             "goal": None if name in (PIPELINE, TORCH) else work.goal,
         }
         for name in work.rivals
@@ -69,7 +69,7 @@ def table(content: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     rows = []
-    machine = {"platform": platform.platform(), "cores": os.cpu_count()}
+    machine = {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()}
     machine |= {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
     content = {"date": str(date.today()), "machine": machine, "rounds": ROUNDS, "rows": rows}
     for work in WORKS:

@@ -12,7 +12,7 @@ from stages.results.runs import Model, called
 from stages.results.statistics import paired_by_fold
 
 TITLES = {name: network.title for name, network in NETWORKS.items()}
-TITLES[ALL] = "All together"
+TITLES[ALL] = "All networks together"
 
 
 def short(score: float, measure: str) -> str:

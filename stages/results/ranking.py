@@ -87,4 +87,5 @@ def headline(models: list[Model], between: pd.DataFrame) -> str:
     best = max(groups, key=lambda it: np.mean([m.mean("val_accuracy") for m in groups[it]]))
     found = finding(models, between, best)
     together = runs.together([model.together for model in groups[best]])
-    return f"{found}; all together have {100 * together.accuracy:.2f} %" if found else ""
+    score = f"{100 * together.accuracy:.2f} %"
+    return f"Recipe {best}: {found}; all networks together have {score}" if found else ""

@@ -41,7 +41,7 @@ for name in list(os.environ):
         del os.environ[name]
 # Keras reads `keras.json` there, and writes one with its defaults.
 os.environ["KERAS_HOME"] = str(Path(".work/keras").absolute())
-# On a CPU without AVX-512 TensorFlow leaves oneDNN off; it reads this when it is imported.
+# On some CPUs TensorFlow leaves oneDNN off; it reads this when it is imported.
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
