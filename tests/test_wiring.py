@@ -13,7 +13,7 @@ from dvc.repo import Repo
 from stages.base.files import read_yaml
 from stages.catalog import HEADS, NETWORKS
 from stages.params import Params
-from tests.imports import TRAININGS, Declared, declared, graph, loaded
+from tests.imports import FROM_SCRATCH, TRAININGS, Declared, declared, graph, loaded
 from tests.project import ROOT, copy_project, set_params
 from tests.schema import keys
 
@@ -41,12 +41,13 @@ def readers(key: str, among: Iterable[str] = STAGES) -> set[str]:
         "data": ["ingest"],
         "clean": ["clean"],
         "tune": ["tune"],
-        "cv": ["cv_lenet", *HEADS],
-        "lenet": [rf"cv_lenet@{name}-\d+"],
+        "cv": [training for training in TRAININGS if training != "tune"],
         "export": ["export", "compare"],
         "backbone": [f"weights@{name}"],
         "features": [f"features@{name}"],
-    } | {head: [f"{head}@{name}"] for head in HEADS}
+    }
+    first |= {network: [rf"cv_{network}@{name}-\d+"] for network in FROM_SCRATCH}
+    first |= {head: [f"{head}@{name}"] for head in HEADS}
     return named(*first[section], among=among)
 
 
@@ -143,9 +144,9 @@ def test_a_new_optional_key_in_the_schema_runs_nothing(edited, graph_in_git):
 def test_a_second_recipe_is_an_edit_of_the_params_alone(edited):
     first = {network: next(iter(PARAMS[network].values())) for network in NETWORKS}
     set_params(edited, {f"{network}.second": recipe for network, recipe in first.items()})
+    folds = [f"{network}@second-{n}" for network in FROM_SCRATCH for n in PARAMS["cv"]["folds"]]
     assert would_run(edited) == {
-        *(f"cv_lenet@second-{fold}" for fold in PARAMS["cv"]["folds"]),
-        *(f"evaluate_lenet@second-{fold}" for fold in PARAMS["cv"]["folds"]),
+        *(f"{prefix}_{fold}" for fold in folds for prefix in ("cv", "evaluate")),
         *(f"{prefix}{head}@second" for head in HEADS for prefix in ("", "evaluate_")),
         *("misclassified", "compare", "report"),
     }
