@@ -1,8 +1,8 @@
 """What `params.yaml` may say: every key, its meaning, its type and its range.
 
 Each stage that takes params checks the whole file, so that a mistake anywhere is found by the first
-stage that runs and not hours later; `dvc.yaml` names the keys that the stage goes on to use. A key
-that no stage declares DVC ignores. `python -m stages.params` checks the file without a run.
+stage that runs and not hours later; `dvc.yaml` names the keys that the stage goes on to use. DVC
+ignores a key that no stage declares. `python -m stages.params` checks the file without a run.
 """
 
 import reprlib

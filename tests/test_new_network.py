@@ -1,4 +1,4 @@
-"""`docs/add-a-network.md`, followed as it stands: a fourth backbone, with random weights."""
+"""`docs/add-a-network.md`, followed as it stands: another backbone, with random weights."""
 
 import re
 import textwrap
@@ -22,7 +22,7 @@ def change(path: Path, pattern: str, replacement: str, times: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_a_fourth_backbone_is_a_row_a_section_and_two_stages(scratch):
+def test_another_backbone_is_a_row_a_section_and_two_stages(scratch):
     backbone, network, sections, stages = [code for _, code in fenced("docs/add-a-network.md")]
     for table, row in (("BACKBONES", backbone), ("NETWORKS", network)):
         row = textwrap.indent(row, "    ")

@@ -55,8 +55,7 @@ def picture(path: str | Path) -> str:
 def packages() -> list[str]:
     """The packages that matter most, each with its version, as `requirements.lock` pins them."""
     lines = Path("requirements.lock").read_text(encoding="utf-8").splitlines()
-    pins = [line.strip() for line in lines if "==" in line]
-    return [pin for pin in pins if pin.partition("==")[0] in PACKAGES]
+    return [line for line in lines if line.partition("==")[0] in PACKAGES]
 
 
 def facts(

@@ -47,7 +47,7 @@ def first_screen(
             table.loc[f"{name}, folds together", ours] = short(together, measure)
     for recipe, members in runs.by_recipe(models).items():
         score = getattr(runs.together([model.together for model in members]), measure)
-        table.loc["All networks together", f"Ours, {called(recipe)}"] = short(score, measure)
+        table.loc[TITLES[ALL], f"Ours, {called(recipe)}"] = short(score, measure)
     return table.dropna(axis="columns", how="all").fillna("").rename_axis("Network")
 
 

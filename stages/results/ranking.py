@@ -88,4 +88,5 @@ def headline(models: list[Model], between: pd.DataFrame) -> str:
     found = finding(models, between, best)
     together = runs.together([model.together for model in groups[best]])
     score = f"{100 * together.accuracy:.2f} %"
-    return f"Recipe {best}: {found}; all networks together have {score}" if found else ""
+    sentence = f"With the {runs.called(best)}: {found}; all networks together have {score}"
+    return sentence if found else ""
