@@ -38,7 +38,7 @@ def test_another_backbone_is_a_row_a_section_and_two_stages(scratch):
     graph = scratch / "dvc.yaml"
     change(graph, r"^  misclassified:", textwrap.indent(stages, "  ") + "\n  misclassified:", 1)
     change(graph, r"^(      - metrics/)vgg\n", r"\1vgg\n\1mobilenet\n", times=2)
-    change(graph, r"^(    params: \[[^\]]*)vgg\]", r"\1vgg, mobilenet]", times=3)
+    change(graph, r"^(    params: \[[^\]]*vgg[^\]]*)\]", r"\1, mobilenet]", times=3)
 
     stages_run = ran(repro(scratch))
     for stage in ("weights@mobilenetv2", "mobilenet@improved", "evaluate_mobilenet@improved"):

@@ -5,13 +5,15 @@ from typing import Any
 
 from stages import params
 from stages.catalog import HEADS
+from tests.imports import FROM_SCRATCH
 from tests.project import ROOT
+from tests.schema import sections
 
 PAGE = ROOT / "docs/recipes.md"
 TABLE = re.compile(r"(?<=<!-- keys -->\n).*?(?=<!-- end of keys -->)", re.DOTALL)
 SECTIONS = {
     "every recipe": params.TrainingRecipe,
-    "lenet": params.LenetRecipe,
+    **{name: sections(params.Params.model_fields[name].annotation)[0] for name in FROM_SCRATCH},
     ", ".join(HEADS): params.HeadRecipe,
     "features": params.FeaturesRecipe,
     "backbone": params.Backbone,
