@@ -29,4 +29,6 @@ def test_a_recipe_of_the_params_has_the_committed_numbers():
     for row in shared.itertuples():
         name = f"{row.network}_{row.recipe}_test_accuracy"
         assert row.mean == pytest.approx(compared[name], abs=1e-5)
+        loss = compared[f"{row.network}_{row.recipe}_test_loss"]
+        assert row.loss_mean == pytest.approx(loss, abs=1e-5)
         assert row.standard_deviation == pytest.approx(compared[f"{name}_sd"], abs=1e-5)

@@ -1,14 +1,13 @@
 """Write `metrics/ablation.csv` from a run of `ablation.yaml`: `python -m tools.ablation FOLDER`.
 
 One row per recipe, in the order of the file: the hyperparameters that differ from the row before,
-the mean and the standard deviation of the test accuracy over the folds, and the difference to the
-row before it, paired by fold, with its 95 % interval (`stages/results/statistics.py`). A network
-stands in the table once all its trainings are evaluated.
+the mean and the standard deviation over the folds, and the difference to the row before it, paired
+by fold, with its 95 % interval (`stages/results/statistics.py`): of the test accuracy, and as
+`loss_*` of the log loss on the test images.
 """
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from stages import params
@@ -35,39 +34,31 @@ def changes(before: dict[str, object], after: dict[str, object]) -> str:
 
 
 def rows(folder: Path, settings: Params, network: str) -> list[dict[str, object]]:
-    table, before, earlier = [], {}, None
+    table, before, earlier = [], {}, {}
     for step, recipe in enumerate(getattr(settings, network)):
         folds = params.trainings(settings, network, recipe)
         place = folder / "metrics" / network / recipe
-        metrics = [read_json(place / str(fold) / "metrics.json") for fold in folds]
-        accuracies = np.array([fold["test_accuracy"] for fold in metrics])
+        metrics = pd.DataFrame([read_json(place / str(fold) / "metrics.json") for fold in folds])
         now = settings_of(settings, network, recipe)
-        row = {
-            "network": network,
-            "step": step,
-            "recipe": recipe,
-            "changes": changes(before, now),
-            "mean": accuracies.mean(),
-            "standard_deviation": accuracies.std(ddof=1),
-        }
-        if earlier is not None:
-            paired = statistics.paired_by_fold(accuracies, earlier)
-            row |= {key: paired[key] for key in ("difference", "low", "high")}
-            row["significant"] = "no" if row["low"] <= 0 <= row["high"] else "yes"
+        row = {"network": network, "step": step, "recipe": recipe, "changes": changes(before, now)}
+        for measure, prefix in (("test_accuracy", ""), ("test_loss", "loss_")):
+            values = metrics[measure].to_numpy()
+            row |= {f"{prefix}mean": values.mean()}
+            row |= {f"{prefix}standard_deviation": values.std(ddof=1)}
+            if step:
+                paired = statistics.paired_by_fold(values, earlier[measure])
+                row |= {prefix + key: paired[key] for key in ("difference", "low", "high")}
+                holds_zero = paired["low"] <= 0 <= paired["high"]
+                row |= {f"{prefix}significant": "no" if holds_zero else "yes"}
+            earlier[measure] = values
         table.append(row)
-        before, earlier = now, accuracies
+        before = now
     return table
-
-
-def is_evaluated(folder: Path, settings: Params, network: str) -> bool:
-    place = folder / "metrics" / network
-    return all((place / recipe).exists() for recipe in getattr(settings, network))
 
 
 def main(folder: Path) -> None:
     settings = params.load(folder / "params.yaml")
-    networks = [network for network in NETWORKS if is_evaluated(folder, settings, network)]
-    table = pd.DataFrame([row for network in networks for row in rows(folder, settings, network)])
+    table = pd.DataFrame([row for network in NETWORKS for row in rows(folder, settings, network)])
     with atomic_file(OUTPUT) as unfinished:
         table.to_csv(unfinished, index=False, float_format="%.6f")
     print(f"ablation: {len(table)} rows in {OUTPUT}")
