@@ -1,4 +1,4 @@
-"""The committed ablation belongs to `ablation.yaml`, and its ends to the committed metrics."""
+"""The committed ablation belongs to `ablation.yaml`, and its numbers to the committed metrics."""
 
 import pandas as pd
 import pytest

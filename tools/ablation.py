@@ -1,9 +1,9 @@
 """Write `metrics/ablation.csv` from a run of `ablation.yaml`: `python -m tools.ablation FOLDER`.
 
-One row per recipe, in the order of the file: the hyperparameters that differ from the row before,
-the mean and the standard deviation over the folds, and the difference to the row before it, paired
-by fold, with its 95 % interval (`stages/results/statistics.py`): of the test accuracy, and as
-`loss_*` of the log loss on the test images.
+One row per recipe, in the order of the file: the hyperparameters that differ from the row before;
+the test accuracy's mean and standard deviation over the folds, and its difference to the row
+before, paired by fold, with its 95 % interval (`stages/results/statistics.py`); the same of the log
+loss on the test images, as `loss_*`.
 """
 
 from pathlib import Path
