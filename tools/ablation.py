@@ -33,6 +33,16 @@ def changes(before: dict[str, object], after: dict[str, object]) -> str:
     return ", ".join(f"{key}: {value}" for key, value in after.items() if before.get(key) != value)
 
 
+def numbers(values: pd.Series, before: pd.Series | None) -> dict[str, float | str | None]:
+    """What a row says of one measure, a value per fold: (k,). The first row has no `before`."""
+    spread = {"mean": values.mean(), "standard_deviation": values.std(ddof=1)}
+    if before is None:
+        return spread | dict.fromkeys(("difference", "low", "high", "significant"))
+    paired = statistics.paired_by_fold(values, before)
+    paired["significant"] = "no" if paired["low"] <= 0 <= paired["high"] else "yes"
+    return spread | {key: paired[key] for key in ("difference", "low", "high", "significant")}
+
+
 def rows(folder: Path, settings: Params, network: str) -> list[dict[str, object]]:
     table, before, earlier = [], {}, {}
     for step, recipe in enumerate(getattr(settings, network)):
@@ -42,17 +52,10 @@ def rows(folder: Path, settings: Params, network: str) -> list[dict[str, object]
         now = settings_of(settings, network, recipe)
         row = {"network": network, "step": step, "recipe": recipe, "changes": changes(before, now)}
         for measure, prefix in (("test_accuracy", ""), ("test_loss", "loss_")):
-            values = metrics[measure].to_numpy()
-            row |= {f"{prefix}mean": values.mean()}
-            row |= {f"{prefix}standard_deviation": values.std(ddof=1)}
-            if step:
-                paired = statistics.paired_by_fold(values, earlier[measure])
-                row |= {prefix + key: paired[key] for key in ("difference", "low", "high")}
-                holds_zero = paired["low"] <= 0 <= paired["high"]
-                row |= {f"{prefix}significant": "no" if holds_zero else "yes"}
-            earlier[measure] = values
+            found = numbers(metrics[measure], earlier.get(measure))
+            row |= {prefix + key: value for key, value in found.items()}
         table.append(row)
-        before = now
+        before, earlier = now, metrics
     return table
 
 
